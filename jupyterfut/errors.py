@@ -1,0 +1,70 @@
+"""Every error that a user can catch. Each names the task, worker or address that it is about."""
+
+from __future__ import annotations
+
+import builtins
+import concurrent.futures
+
+
+class JupyterfutError(Exception):
+    """Base class of the errors that jupyterfut itself raises (a task's own exception is raised as it is)."""
+
+
+class CancelledError(JupyterfutError, concurrent.futures.CancelledError):
+    """The task was cancelled. Also caught as `concurrent.futures.CancelledError`.
+
+    >>> issubclass(CancelledError, concurrent.futures.CancelledError)
+    True
+    """
+
+
+class TimeoutError(JupyterfutError, builtins.TimeoutError):  # noqa: A001
+    """A blocking call's `timeout` passed. Also caught as the builtin `TimeoutError`.
+
+    >>> issubclass(TimeoutError, builtins.TimeoutError)
+    True
+    """
+
+
+class KilledWorker(JupyterfutError):
+    """Workers died while they ran this task, more often than `allowed_failures` allows."""
+
+
+class LostData(JupyterfutError):
+    """Scattered data, or an actor, is gone with the worker that held its only copy."""
+
+
+class NoSuchKey(JupyterfutError):
+    """The scheduler does not know (any more) the task that a future names."""
+
+
+class SerializationError(JupyterfutError, TypeError):
+    """A function, an argument or a result cannot be pickled. The cause is the pickler's own exception."""
+
+
+class RemoteError(JupyterfutError):
+    """Stands in for a remote exception that could not be pickled or unpickled: its type's name and its text."""
+
+
+class ConnectionFailed(JupyterfutError, OSError):
+    """Nobody listens at an address, or the link broke and did not come back."""
+
+
+class HandshakeError(ConnectionFailed):
+    """The other side speaks another protocol or version."""
+
+
+class WrongToken(HandshakeError):
+    """The other side does not know the cluster's token."""
+
+
+class ProtocolError(JupyterfutError):
+    """A frame or message that breaks the protocol: over a limit, truncated, malformed."""
+
+
+class ClosedError(JupyterfutError):
+    """The client, worker or cluster was closed."""
+
+
+class Reschedule(JupyterfutError):
+    """Raised by a task that wants to run again, perhaps elsewhere."""

@@ -1,0 +1,374 @@
+"""Every message of the protocol, in one table.
+
+A message is a named tuple; on the wire it is the list `[kind, *fields]`. Messages that report are named in the past tense (`TasksDone`, `KeysReady`),
+those that ask are imperative (`Compute`, `ReleaseData`). The hot ones carry columns: lists of equal length, one element a task, so that the cost of
+a call and of a message is shared by all rows. A message is given away when it is sent: nobody changes its lists afterwards, on either side.
+
+Who says what:
+
+    client    -> scheduler   ClientHello Functions ForgetFunctions SubmitTasks WantKeys ReleaseKeys CancelKeys RetryKeys FireAndForget Request Goodbye
+    scheduler -> client      Welcome KeysReady KeysFailed KeysCancelled KeysLost KeysPending Reply
+    scheduler -> worker      Welcome Functions ForgetFunctions Compute CancelTasks StealTasks ReleaseData Reply
+    worker    -> scheduler   WorkerHello TasksDone TasksFailed TasksReturned StealAnswer TaskBlocked TaskUnblocked
+                             ReplicasAdded AddData Heartbeat AsClient Request Goodbye
+    nanny     -> scheduler   NannyHello WorkerDied
+    anyone    -> a data server   GetData PutData             data server -> anyone   DataSent DataStored
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeAlias
+
+from jupyterfut.ids import Address, Attempt, ClientId, FunctionId, Key
+from jupyterfut.wire.payload import Payload
+
+
+class TaskOptions(NamedTuple):
+    """What `submit` and `map` say about where and how a task runs; the same for all rows of one `SubmitTasks`."""
+
+    priority: float = 0  #: higher runs first
+    retries: int = 0  #: how many failures are tried again before the last one is reported
+    resources: dict[str, float] | None = None  #: what one run takes of a worker's `--resources`
+    workers: list[str] | None = None  #: addresses, hosts or names of the workers that may run it; None: any
+    allow_other_workers: bool = False  #: `workers` is a wish
+    actor: bool = False  #: the result is an actor: never moved, never sent
+
+
+class Failure(NamedTuple):
+    """Why a task failed. `payload` is the pickled exception with its traceback, made by the worker and opened by the client only; None when
+    the scheduler itself says so (`kind` names a class of `jupyterfut.errors`, `text` is its message)."""
+
+    kind: str  #: the exception's type name
+    text: str  #: str(exception), at most a few kB
+    payload: Payload | None
+    traceback_text: str  #: the formatted traceback, "" when there is none
+    key: Key  #: the task that failed first
+
+
+# --- client -> scheduler
+
+
+class ClientHello(NamedTuple):
+    """First message of a client. With `resume` it asks for the state that its lease kept."""
+
+    client: ClientId
+    name: str
+    resume: bool
+
+
+class Functions(NamedTuple):
+    """Pickled functions, sent before the first task that names them: once per client to the scheduler, once per worker from it."""
+
+    ids: list[FunctionId]
+    payloads: list[Payload]
+    names: list[str]  #: the functions' `__name__`, for statistics and text
+
+
+class ForgetFunctions(NamedTuple):
+    """The sender has no more use for these; the receiver forgets them unless somebody else has."""
+
+    ids: list[FunctionId]
+
+
+class SubmitTasks(NamedTuple):
+    """Rows of tasks, all calls of one function. The client that submits wants every key of it."""
+
+    function: FunctionId
+    keys: list[Key]
+    args: list[Payload]  #: pickled `(args, kwargs)` in which `serde` left the marker `Dep(i)` for the i-th dependency of the row
+    dependencies: list[list[Key]]  #: one list a row, or the empty list when no row has any
+    holds: list[list[Key]]  #: keys that travel as futures inside opaque arguments: kept alive until the task ends. Same shape as `dependencies`
+    options: TaskOptions
+
+
+class WantKeys(NamedTuple):
+    """The client has got futures for keys that others made (unpickled, out of a queue)."""
+
+    keys: list[Key]
+
+
+class ReleaseKeys(NamedTuple):
+    """The client's last future of each key is gone."""
+
+    keys: list[Key]
+
+
+class CancelKeys(NamedTuple):
+    """Cancel, with all dependants, for this client; with `force` for every client."""
+
+    keys: list[Key]
+    force: bool
+
+
+class RetryKeys(NamedTuple):
+    """Run failed tasks again, and the failed or forgotten tasks that they stand on."""
+
+    keys: list[Key]
+
+
+class FireAndForget(NamedTuple):
+    """Keep these running to their end even if nobody holds a future."""
+
+    keys: list[Key]
+
+
+class Request(NamedTuple):
+    """A question with an answer (`Reply` with the same id). `op` names a handler, `args` are plain MessagePack values and payloads."""
+
+    id: int
+    op: str
+    args: dict[str, Any]
+
+
+class Reply(NamedTuple):
+    """The answer to a `Request`: a value, or why there is none."""
+
+    id: int
+    value: Any
+    failure: Failure | None
+
+
+class Goodbye(NamedTuple):
+    """The sender closes on purpose: no lease, no waiting."""
+
+    reason: str
+
+
+# --- scheduler -> client (and Welcome to everyone)
+
+
+class Welcome(NamedTuple):
+    """The scheduler has taken the peer in. `resumed` answers `ClientHello.resume`; `info` are plain facts (scheduler id, settings both sides share)."""
+
+    resumed: bool
+    info: dict[str, Any]
+
+
+class KeysReady(NamedTuple):
+    """Results exist. A small one comes along in `payloads`; for a large one (None) the client asks `locate` and fetches it from a worker."""
+
+    keys: list[Key]
+    payloads: list[Payload | None]
+    types: list[str]  #: type names, for `repr`
+    nbytes: list[int]
+
+
+class KeysFailed(NamedTuple):
+    keys: list[Key]
+    failures: list[Failure]
+
+
+class KeysCancelled(NamedTuple):
+    keys: list[Key]
+    reason: str
+
+
+class KeysLost(NamedTuple):
+    """The only copy of scattered data, or an actor, is gone with its worker."""
+
+    keys: list[Key]
+    reason: str
+
+
+class KeysPending(NamedTuple):
+    """A result that was ready is not any more (its worker died, or `retry`): it is being computed again."""
+
+    keys: list[Key]
+
+
+# --- scheduler -> worker
+
+
+class Compute(NamedTuple):
+    """Run these calls of one function. Everything needed is here, or is said where to find."""
+
+    function: FunctionId
+    keys: list[Key]
+    attempts: list[Attempt]
+    args: list[Payload]
+    priorities: list[list[float]]  #: [-user priority, arrival number]: lowest first
+    dependencies: list[list[Key]]  #: one list a row, or [] when no row has any
+    inline: dict[Key, Payload]  #: small dependencies, by value
+    where: dict[Key, list[Address]]  #: large dependencies: who holds them. A key in neither is (or will be) made by this worker itself
+    resources: dict[str, float] | None
+    actor: bool
+
+
+class CancelTasks(NamedTuple):
+    """Nobody wants these attempts any more: forget them if not started, let a started one end and drop its result (no answer either way)."""
+
+    keys: list[Key]
+    attempts: list[Attempt]
+
+
+class StealTasks(NamedTuple):
+    """Give these attempts back if they have not started; `StealAnswer` says which."""
+
+    keys: list[Key]
+    attempts: list[Attempt]
+
+
+class ReleaseData(NamedTuple):
+    """Drop these results and copies."""
+
+    keys: list[Key]
+
+
+# --- worker -> scheduler
+
+
+class WorkerHello(NamedTuple):
+    """First message of a worker: what it offers, and which results it still holds from before its link broke."""
+
+    address: Address
+    name: str
+    nthreads: int
+    memory_limit_bytes: int  #: 0: none
+    resources: dict[str, float]
+    pid: int
+    held_keys: list[Key]
+    held_nbytes: list[int]
+    held_types: list[str]
+    info: dict[str, Any]  #: host, versions, nanny, in-process flag
+
+
+class TasksDone(NamedTuple):
+    """Finished calls. The worker keeps every result; a small one is also here, so that nobody has to ask for it."""
+
+    keys: list[Key]
+    attempts: list[Attempt]
+    payloads: list[Payload | None]
+    types: list[str]
+    nbytes: list[int]
+    durations: list[float]  #: seconds that the call itself took
+    holds: dict[Key, list[Key]]  #: results that contain futures: key -> the futures' keys, kept alive with the result
+
+
+class TasksFailed(NamedTuple):
+    keys: list[Key]
+    attempts: list[Attempt]
+    failures: list[Failure]
+    durations: list[float]
+
+
+class TasksReturned(NamedTuple):
+    """Not run: inputs could not be fetched (`missing`: per row, pairs of key and the address that did not have it), or the task raised
+    `Reschedule` (an empty list)."""
+
+    keys: list[Key]
+    attempts: list[Attempt]
+    missing: list[list[list[str]]]
+
+
+class StealAnswer(NamedTuple):
+    keys: list[Key]
+    attempts: list[Attempt]
+    given: list[bool]
+
+
+class TaskBlocked(NamedTuple):
+    """The task has left its slot: it seceded, or it waits for a future, a queue or a lock."""
+
+    key: Key
+    attempt: Attempt
+
+
+class TaskUnblocked(NamedTuple):
+    """The task has taken a slot again."""
+
+    key: Key
+    attempt: Attempt
+
+
+class ReplicasAdded(NamedTuple):
+    """The worker holds copies that it fetched as inputs."""
+
+    keys: list[Key]
+
+
+class AddData(NamedTuple):
+    """Scattered data has arrived at the worker on behalf of a client. Answered by `Reply(id)`, after which the worker answers the client."""
+
+    id: int
+    client: ClientId
+    keys: list[Key]
+    nbytes: list[int]
+    types: list[str]
+
+
+class Heartbeat(NamedTuple):
+    """The peer lives. `metrics`: cpu (share of a core), memory_bytes, managed_bytes, spilled_bytes, executing, ready."""
+
+    metrics: dict[str, float]
+
+
+class AsClient(NamedTuple):
+    """A message of, or to, a client that lives inside a task and shares its worker's stream."""
+
+    client: ClientId
+    message: Any
+
+
+# --- nanny -> scheduler
+
+
+class NannyHello(NamedTuple):
+    name: str
+    pid: int
+    info: dict[str, Any]
+
+
+class WorkerDied(NamedTuple):
+    """The nanny saw its worker's process end. Quicker and surer than a silent link."""
+
+    name: str
+    pid: int
+    exit_code: int
+    text: str
+
+
+# --- data servers
+
+
+class GetData(NamedTuple):
+    id: int
+    keys: list[Key]
+
+
+class DataSent(NamedTuple):
+    """Answers `GetData`. A key that the server does not hold is left out."""
+
+    id: int
+    keys: list[Key]
+    payloads: list[Payload]
+
+
+class PutData(NamedTuple):
+    id: int
+    client: ClientId
+    keys: list[Key]
+    payloads: list[Payload]
+    types: list[str]
+
+
+class DataStored(NamedTuple):
+    """Answers `PutData`, once the scheduler knows of the data. `failure` says why it was not stored."""
+
+    id: int
+    failure: Failure | None
+
+
+Message: TypeAlias = tuple[Any, ...]
+"""Any of the named tuples of this module."""
+
+KINDS: dict[int, type[tuple[Any, ...]]] = {
+    1: ClientHello, 2: Functions, 3: ForgetFunctions, 4: SubmitTasks, 5: WantKeys, 6: ReleaseKeys, 7: CancelKeys, 8: RetryKeys,
+    9: FireAndForget, 10: Request, 11: Reply, 12: Goodbye,
+    20: Welcome, 21: KeysReady, 22: KeysFailed, 23: KeysCancelled, 24: KeysLost, 25: KeysPending,
+    30: Compute, 31: CancelTasks, 32: StealTasks, 33: ReleaseData,
+    40: WorkerHello, 41: TasksDone, 42: TasksFailed, 43: TasksReturned, 44: StealAnswer, 45: TaskBlocked, 46: TaskUnblocked, 47: ReplicasAdded,
+    48: AddData, 49: Heartbeat, 50: AsClient,
+    60: NannyHello, 61: WorkerDied,
+    70: GetData, 71: DataSent, 72: PutData, 73: DataStored,
+}  # fmt: skip
+"""The numbers are the protocol: a message's number never changes, a removed message's number is never used again."""
