@@ -1,0 +1,263 @@
+"""What the scheduler knows: tasks, functions, workers, clients, and the settings it was made with.
+
+These are plain slotted records. A fact is stored once; where an index exists for speed (`WorkerState.processing` for `TaskState.worker`), the same
+function changes both, and `invariants.check` compares them. Groups are dicts or tuples and never sets: their order is the order of events, so that the
+simulator tells the same story twice. `who_has` and `wanted_by` are tuples shared by all tasks with the same single holder: a million finished tasks
+on two workers need two of them.
+
+A task's states:
+
+    released     known (somebody may need it later), not asked for now
+    waiting      needed; some of its inputs are not there yet
+    queued       every input is there; no suitable worker has room
+    processing   sent to a worker (perhaps ahead of inputs that this worker is making)
+    memory       the result exists: on workers, or as a small payload here
+    erred        failed, and will not be tried again unless somebody says so
+    forgotten    not in the table any more
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, Final
+
+from jupyterfut.core.journal import Journal
+from jupyterfut.core.scheduler.ordered_queue import ReadyQueue
+from jupyterfut.ids import Address, Attempt, ClientId, FunctionId, Key, PeerId
+from jupyterfut.wire.messages import Failure, Message, TaskOptions
+from jupyterfut.wire.payload import Payload
+
+RELEASED: Final = "released"
+WAITING: Final = "waiting"
+QUEUED: Final = "queued"
+PROCESSING: Final = "processing"
+MEMORY: Final = "memory"
+ERRED: Final = "erred"
+FORGOTTEN: Final = "forgotten"
+
+STATES: Final = (RELEASED, WAITING, QUEUED, PROCESSING, MEMORY, ERRED, FORGOTTEN)
+ACTIVE: Final = frozenset((WAITING, QUEUED, PROCESSING))
+"""In these states a task needs its inputs."""
+
+DEFAULT_OPTIONS: Final = TaskOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerConfig:
+    """The scheduler's settings."""
+
+    inline_bytes: int = 16_384  #: results up to this many bytes travel inside messages and are kept here
+    retained_bytes_limit: int = 256 * 2**20  #: beyond this sum of kept results, new ones are passed on but not kept
+    ahead_s: float = 0.02  #: work, in seconds a thread, that a worker is sent beyond what it runs
+    ahead_tasks: int = 1_000  #: and at most this many tasks a thread
+    task_overhead_s: float = 20e-6  #: what a task costs a worker beside the call itself
+    unknown_duration_s: float = 0.002  #: assumed of a function that has not finished once
+    allowed_failures: int = 3  #: a task under which more workers than this have died fails with KilledWorker
+    client_lease_s: float = 30.0  #: a client that is away for longer than this is forgotten
+    worker_timeout_s: float = 120.0  #: a worker that has said nothing for this long is lost
+    heartbeat_s: float = 5.0  #: how often workers and clients are asked to say that they live
+    steal_min_s: float = 0.005  #: work worth taking back from a busy worker for an idle one
+    steal_after_s: float = 0.05  #: a worker that has reported nothing for this long may lose what it has not started
+    journal_size: int = 100_000  #: entries
+
+
+class Outbox:
+    """Messages for one client or worker, collected while one event is handled. Rows of the same kind join the last message."""
+
+    __slots__ = ("client", "messages", "peer")
+
+    def __init__(self, peer: PeerId, client: ClientId | None = None) -> None:
+        self.peer = peer
+        self.client = client  # set: the messages are wrapped in AsClient, for a client that lives inside a task
+        self.messages: list[Message] = []
+
+
+class FunctionState:
+    """One function: its pickle, who declared it, which workers have it, and how long its calls take."""
+
+    __slots__ = ("clients", "duration_s", "id", "name", "payload", "users", "workers")
+
+    def __init__(self, id: FunctionId, payload: Payload, name: str) -> None:
+        self.id = id
+        self.payload = payload
+        self.name = name
+        self.users = 0  # tasks in the table that call it
+        self.clients: dict[ClientState, None] = {}
+        self.workers: dict[WorkerState, None] = {}
+        self.duration_s = -1.0  # moving average; negative: not known
+
+    def __repr__(self) -> str:
+        return f"<Function {self.name} {self.id[:8]}>"
+
+
+class TaskState:
+    """One task, or one piece of scattered data (`function` is None)."""
+
+    __slots__ = (
+        "ahead", "args", "attempt", "deaths", "dependencies", "dependents", "estimate_s", "failure", "function", "held", "holds", "key", "missing",
+        "nbytes", "options", "payload", "result_holds", "retries_left", "seq", "state", "stealing", "type", "waiters", "wanted_by", "who_has",
+        "worker", "blocked",
+    )  # fmt: skip
+
+    def __init__(self, key: Key, function: FunctionState | None, args: Payload | None, options: TaskOptions, seq: int) -> None:
+        self.key = key
+        self.function = function
+        self.args = args
+        self.options = options
+        self.seq = seq  # arrival: first come, first served among equal priorities
+        self.state: str = RELEASED
+        self.dependencies: tuple[TaskState, ...] = ()
+        self.dependents: dict[TaskState, None] | None = None  # None: empty
+        self.holds: tuple[TaskState, ...] = ()  # kept alive until this task ends
+        self.result_holds: tuple[TaskState, ...] = ()  # futures inside the result: kept alive with it
+        self.wanted_by: tuple[ClientState, ...] = ()
+        self.waiters = 0  # dependents in an ACTIVE state
+        self.held = 0  # by `holds`, `result_holds` and coordination items
+        self.missing = 0  # WAITING: inputs not in memory
+        self.worker: WorkerState | None = None  # PROCESSING: where
+        self.attempt: Attempt = Attempt(0)  # PROCESSING: which
+        self.estimate_s = 0.0  # PROCESSING: what it adds to its worker's occupancy
+        self.ahead = False  # PROCESSING: sent before its inputs were there
+        self.blocked = False  # PROCESSING: has left its slot
+        self.stealing = False  # PROCESSING: asked back
+        self.who_has: tuple[WorkerState, ...] = ()
+        self.payload: Payload | None = None  # MEMORY: the result, when small
+        self.type = ""
+        self.nbytes = 0
+        self.failure: Failure | None = None  # ERRED
+        self.retries_left = options.retries
+        self.deaths = 0  # workers that died under it
+
+    @property
+    def needed(self) -> bool:
+        return bool(self.wanted_by or self.waiters or self.held)
+
+    @property
+    def rank(self) -> tuple[float, int]:
+        return (-self.options.priority, self.seq)
+
+    def __repr__(self) -> str:
+        return f"<Task {self.key} {self.state}>"
+
+
+class WorkerState:
+    """One worker that is here."""
+
+    __slots__ = (
+        "address", "ahead_parked", "alone", "blocked", "clients", "functions", "has", "info", "last_report", "last_seen", "memory_limit_bytes",
+        "metrics", "name", "nbytes", "nthreads", "occupancy_s", "outbox", "peer", "pid", "processing", "resources", "resources_free",
+        "steal_not_before", "tier",
+    )  # fmt: skip
+
+    def __init__(self, address: Address, name: str, nthreads: int, peer: PeerId) -> None:
+        self.address = address
+        self.name = name
+        self.nthreads = nthreads
+        self.peer = peer
+        self.pid = 0
+        self.memory_limit_bytes = 0
+        self.resources: dict[str, float] = {}
+        self.resources_free: dict[str, float] = {}
+        self.info: dict[str, Any] = {}
+        self.metrics: dict[str, float] = {}
+        self.outbox = Outbox(peer)
+        self.alone: tuple[WorkerState, ...] = (self,)
+        self.processing: dict[TaskState, None] = {}
+        self.blocked = 0  # of `processing`, how many have left their slot
+        self.occupancy_s = 0.0  # sum of the estimates of `processing`
+        self.has: dict[TaskState, None] = {}
+        self.nbytes = 0  # of `has`
+        self.functions: dict[FunctionState, None] = {}
+        self.clients: dict[ClientId, ClientState] = {}  # that live in its tasks
+        self.ahead_parked: deque[TaskState] = deque()  # could be sent ahead, had there been room
+        self.tier = 0  # 2: a thread is free; 1: room for more; 0: full
+        self.last_seen = 0.0
+        self.last_report = 0.0
+        self.steal_not_before = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Worker {self.name} {self.address} processing {len(self.processing)}>"
+
+
+class ClientState:
+    """One client; `worker` is set for one that lives inside that worker's tasks."""
+
+    __slots__ = ("alone", "away_until", "functions", "id", "name", "outbox", "peer", "wanted", "worker")
+
+    def __init__(self, id: ClientId, name: str, peer: PeerId, worker: WorkerState | None) -> None:
+        self.id = id
+        self.name = name
+        self.peer = peer
+        self.worker = worker
+        self.outbox = Outbox(peer, id if worker is not None else None)
+        self.alone: tuple[ClientState, ...] = (self,)
+        self.wanted: dict[TaskState, None] = {}
+        self.functions: dict[FunctionState, None] = {}
+        self.away_until: float | None = None  # the link is down; the lease ends then
+
+    def __repr__(self) -> str:
+        return f"<Client {self.id}>"
+
+
+class ParkedRequest:
+    """A request that is answered later: when enough workers are there, or when its time is over."""
+
+    __slots__ = ("client", "deadline", "id", "workers_wanted")
+
+    def __init__(self, client: ClientState, id: int, workers_wanted: int, deadline: float | None) -> None:
+        self.client = client
+        self.id = id
+        self.workers_wanted = workers_wanted
+        self.deadline = deadline
+
+
+Restriction = tuple[tuple[str, ...], tuple[tuple[str, float], ...], bool]
+"""(workers, resources, suspect): tasks with the same restriction share a queue."""
+
+
+class State:
+    """Everything. Changed by `transitions`, `dispatch`, `members` and `machine`; read by all; shown to others by `query` only."""
+
+    __slots__ = (
+        "attempts", "clients", "config", "crowded", "dirty", "functions", "idle", "journal", "next_seq", "now", "open_threads", "parked", "peers",
+        "ready", "restricted", "retained_bytes", "roomy", "started", "tasks", "workers", "workers_by_name",
+    )  # fmt: skip
+
+    def __init__(self, config: SchedulerConfig) -> None:
+        self.config = config
+        self.now = 0.0
+        self.started: float | None = None
+        self.journal = Journal(config.journal_size)
+        self.tasks: dict[Key, TaskState] = {}
+        self.functions: dict[FunctionId, FunctionState] = {}
+        self.workers: dict[Address, WorkerState] = {}
+        self.workers_by_name: dict[str, WorkerState] = {}
+        self.clients: dict[ClientId, ClientState] = {}
+        self.peers: dict[PeerId, WorkerState | ClientState | None] = {}  # None: a nanny
+        self.parked: list[ParkedRequest] = []
+        self.attempts = 0
+        self.next_seq = 0
+        self.retained_bytes = 0
+        self.ready = ReadyQueue()  # queued tasks that may run anywhere
+        self.restricted: dict[Restriction, ReadyQueue] = {}
+        # Workers by what they can take; a worker is in `idle` or `roomy` or neither, `crowded` have more than their threads can run.
+        self.idle: dict[WorkerState, None] = {}
+        self.roomy: dict[WorkerState, None] = {}
+        self.crowded: dict[WorkerState, None] = {}
+        self.open_threads = 0  # threads of `idle` and `roomy`
+        self.dirty: dict[Outbox, None] = {}  # outboxes with messages
+
+
+def with_member(group: tuple[Any, ...], member: Any) -> tuple[Any, ...]:
+    """The tuple `group` and `member`, sharing the member's own one-tuple when it is alone."""
+    if not group:
+        return member.alone  # type: ignore[no-any-return]  # a client's or a worker's shared one-tuple
+    return group if member in group else (*group, member)
+
+
+def without_member(group: tuple[Any, ...], member: Any) -> tuple[Any, ...]:
+    if len(group) == 1:
+        return () if group[0] is member else group
+    rest = tuple(m for m in group if m is not member)
+    return rest[0].alone if len(rest) == 1 else rest  # type: ignore[no-any-return]  # as above
