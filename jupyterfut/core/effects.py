@@ -6,7 +6,7 @@ when it wants a `Tick` although nothing has happened. `now` is a monotonic time 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from jupyterfut.ids import PeerId
 from jupyterfut.wire.messages import Message
@@ -26,6 +26,12 @@ class LinkLost(NamedTuple):
 
     peer: PeerId
     reason: str
+
+
+class LinkBack(NamedTuple):
+    """The stream to `peer` has come back and nothing was lost meanwhile (a client's resumed session, see `core/ordered`)."""
+
+    peer: PeerId
 
 
 class Tick(NamedTuple):
@@ -54,3 +60,7 @@ class Log(NamedTuple):
 
     level: str
     text: str
+
+
+Effect: TypeAlias = Send | Close | Log
+"""What the scheduler's machine returns; the client's and the worker's have effects of their own beside these."""

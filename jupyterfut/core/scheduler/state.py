@@ -212,8 +212,8 @@ class ParkedRequest:
         self.deadline = deadline
 
 
-Restriction = tuple[tuple[str, ...], tuple[tuple[str, float], ...], bool]
-"""(workers, resources, suspect): tasks with the same restriction share a queue."""
+Restriction = tuple[tuple[str, ...], tuple[tuple[str, float], ...], bool, bool]
+"""(workers, resources, suspect, others too if those workers are not here): tasks with the same restriction share a queue."""
 
 
 class State:
@@ -221,13 +221,12 @@ class State:
 
     __slots__ = (
         "attempts", "clients", "config", "crowded", "dirty", "functions", "idle", "journal", "next_seq", "now", "open_threads", "parked", "peers",
-        "ready", "restricted", "retained_bytes", "roomy", "started", "tasks", "workers", "workers_by_name",
+        "ready", "restricted", "retained_bytes", "roomy", "tasks", "touched", "workers", "workers_by_name",
     )  # fmt: skip
 
     def __init__(self, config: SchedulerConfig) -> None:
         self.config = config
         self.now = 0.0
-        self.started: float | None = None
         self.journal = Journal(config.journal_size)
         self.tasks: dict[Key, TaskState] = {}
         self.functions: dict[FunctionId, FunctionState] = {}
@@ -246,6 +245,7 @@ class State:
         self.roomy: dict[WorkerState, None] = {}
         self.crowded: dict[WorkerState, None] = {}
         self.open_threads = 0  # threads of `idle` and `roomy`
+        self.touched: dict[WorkerState, None] = {}  # workers whose load has changed since they were put into a tier
         self.dirty: dict[Outbox, None] = {}  # outboxes with messages
 
 

@@ -1,0 +1,318 @@
+"""Who gets the next task, and how far ahead.
+
+A worker is sent more than its threads can run, so that it never waits for an answer: as much work as `ahead_s` seconds a thread, by measured durations
+(hundreds of tasks of a microsecond, one spare task of a second). Workers stand in tiers: `idle` (a thread has nothing to do), `roomy` (may be sent
+more), or full. Queued tasks go to idle workers first, in runs of neighbours, because neighbours tend to have their dependants in common.
+
+A task whose only missing inputs are being made by one worker may be sent to it at once (`ahead`): a chain runs without a round trip a link. It must not
+overtake queued tasks of better rank, and if there is no room it is parked at that worker and looked at again when there is.
+
+What was sent too far is taken back (`balance`): when a worker idles while another has more than its threads can run, tasks that have not started are
+asked back, latest first. Tasks under which a worker died are suspects: they get a thread of their own, nothing else waits behind them.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from jupyterfut.core.scheduler import post
+from jupyterfut.core.scheduler.ordered_queue import ReadyQueue
+from jupyterfut.core.scheduler.state import MEMORY, PROCESSING, WAITING, Restriction, State, TaskState, WorkerState
+from jupyterfut.core.scheduler.transitions import Transitions
+from jupyterfut.wire.messages import StealTasks
+
+STEAL_LOOK = 64
+"""How many of a victim's latest tasks are looked at in one round of stealing."""
+
+
+class Dispatch:
+    """Places queued tasks. Owns the workers' accounts: occupancy, room, tiers."""
+
+    def __init__(self, state: State, transitions: Transitions) -> None:
+        self.state = state
+        self.transitions = transitions
+        transitions.try_ahead = self.ahead_worker
+        transitions.unload = self.unload
+
+    # --- accounts
+
+    def unload(self, task: TaskState) -> None:
+        """The task is not at its worker any more (or is done there)."""
+        worker = task.worker
+        if worker is None:
+            return
+        self.state.touched[worker] = None
+        del worker.processing[task]
+        worker.occupancy_s = worker.occupancy_s - task.estimate_s if worker.processing else 0.0
+        if task.blocked:
+            task.blocked = False
+            worker.blocked -= 1
+        if task.options.resources:
+            for name, amount in task.options.resources.items():
+                worker.resources_free[name] += amount
+        task.worker = None
+        task.ahead = False
+        task.stealing = False
+
+    def room(self, worker: WorkerState) -> int:
+        """How many more tasks the worker may be sent, by what is known of its load."""
+        config = self.state.config
+        in_flight = len(worker.processing) - worker.blocked
+        threads = worker.nthreads
+        if in_flight <= threads:
+            return threads + 1 - in_flight
+        if worker.occupancy_s >= config.ahead_s * threads:
+            return 0
+        spare = config.ahead_tasks * threads - in_flight
+        by_time = int(in_flight * (config.ahead_s * threads / worker.occupancy_s - 1.0)) + 1 if worker.occupancy_s > 0 else spare
+        return min(spare, by_time) if spare > 0 else 0
+
+    def classify(self, worker: WorkerState) -> None:
+        """Put the worker into its tier."""
+        state = self.state
+        in_flight = len(worker.processing) - worker.blocked
+        if in_flight < worker.nthreads:
+            tier = 2
+        elif self.room(worker) > 0:
+            tier = 1
+        else:
+            tier = 0
+        if in_flight > worker.nthreads:
+            state.crowded[worker] = None
+        else:
+            state.crowded.pop(worker, None)
+        if tier == worker.tier:
+            return
+        self.leave_tier(worker)
+        worker.tier = tier
+        if tier:
+            (state.idle if tier == 2 else state.roomy)[worker] = None
+            state.open_threads += worker.nthreads
+
+    def classify_touched(self) -> None:
+        """Bring the tiers up to date with the accounts."""
+        touched = self.state.touched
+        if touched:
+            for worker in touched:
+                self.classify(worker)
+            touched.clear()
+
+    def leave_tier(self, worker: WorkerState) -> None:
+        state = self.state
+        if worker.tier:
+            del (state.idle if worker.tier == 2 else state.roomy)[worker]
+            state.open_threads -= worker.nthreads
+            worker.tier = 0
+
+    def measured(self, task: TaskState, duration_s: float) -> None:
+        """A call has ended after `duration_s` seconds."""
+        function = task.function
+        if function is not None:
+            known = function.duration_s
+            function.duration_s = duration_s if known < 0.0 else known + 0.1 * (duration_s - known)
+
+    # --- placing
+
+    def run(self) -> None:
+        """Send what can be sent."""
+        state = self.state
+        self.classify_touched()
+        if state.restricted:
+            self._run_restricted()
+        ready = state.ready
+        if ready.length:
+            for tier in (state.idle, state.roomy):
+                while ready.length and tier:
+                    worker = next(iter(tier))
+                    share = -(-ready.length * worker.nthreads // max(state.open_threads, 1))
+                    if tier is state.idle:
+                        share = max(share, 1)
+                    self._fill(worker, ready, min(share, self.room(worker)))
+        if not ready.length and ready.order:
+            ready.peek()  # drops what was cancelled in the queue
+
+    def _fill(self, worker: WorkerState, queue: ReadyQueue, count: int) -> None:
+        """Send up to `count` tasks to the worker; a task whose inputs are large goes to the worker that has most of them, if that one has room."""
+        start = self.transitions.start
+        state = self.state
+        journal = state.journal.entries
+        others: dict[WorkerState, None] = {}
+        for _ in range(count):
+            task = queue.pop()
+            if task is None:
+                break
+            queue.length -= 1
+            chosen = worker
+            if task.dependencies:
+                best = self._best_holder(task)
+                if best is not None and best is not worker and self.room(best) > 0:
+                    chosen = best
+                    others[best] = None
+            start(task, chosen)
+            journal.append((state.now, task.key, "queued -> processing", task.attempt))
+            if task.dependents:
+                self._send_dependents_ahead(task)
+        self.classify(worker)
+        for other in others:
+            self.classify(other)
+
+    def _best_holder(self, task: TaskState) -> WorkerState | None:
+        """The worker that holds most bytes of the task's large inputs; None when all inputs are small enough to be sent along."""
+        held: dict[WorkerState, int] = {}
+        for dependency in task.dependencies:
+            if dependency.payload is None:
+                for worker in dependency.who_has:
+                    held[worker] = held.get(worker, 0) + dependency.nbytes + 1
+        return max(held, key=held.__getitem__) if held else None
+
+    def _run_restricted(self) -> None:
+        state = self.state
+        for restriction in list(state.restricted):
+            queue = state.restricted[restriction]
+            if queue.peek() is None:
+                del state.restricted[restriction]
+                continue
+            candidates = self.eligible(restriction)
+            while queue.length and candidates:
+                candidates = [w for w in candidates if self._may_take(w, restriction)]
+                if not candidates:
+                    break
+                worker = min(candidates, key=lambda w: (len(w.processing) - w.blocked) / w.nthreads)
+                share = 1 if restriction[1] or restriction[2] else max(1, -(-queue.length // len(candidates)))
+                self._fill_restricted(worker, queue, min(share, self.room(worker)))
+            if queue.peek() is None:
+                del state.restricted[restriction]
+
+    def _fill_restricted(self, worker: WorkerState, queue: ReadyQueue, count: int) -> None:
+        for _ in range(count):
+            task = queue.pop()
+            if task is None:
+                break
+            queue.length -= 1
+            self.transitions.start(task, worker)
+            self.state.journal.entries.append((self.state.now, task.key, "queued -> processing", task.attempt))
+        self.classify(worker)
+
+    def eligible(self, restriction: Restriction) -> list[WorkerState]:
+        """The workers that may run tasks with this restriction, busy or not, in order of arrival."""
+        names, resources, _, others_too = restriction
+        everybody = list(self.state.workers.values())
+        workers = [w for w in everybody if matches(w, names)] if names else everybody
+        if not workers and others_too:
+            workers = everybody
+        return [w for w in workers if all(w.resources.get(name, 0.0) >= amount for name, amount in resources)]
+
+    def _may_take(self, worker: WorkerState, restriction: Restriction) -> bool:
+        _, resources, suspect, _ = restriction
+        if suspect:
+            return len(worker.processing) - worker.blocked < worker.nthreads
+        return self.room(worker) > 0 and all(worker.resources_free[name] >= amount for name, amount in resources)
+
+    # --- ahead
+
+    def ahead_worker(self, task: TaskState) -> WorkerState | None:
+        """The worker to which a waiting task may be sent now, because it makes all of the task's missing inputs; None otherwise."""
+        options = task.options
+        if options.resources or options.actor or task.deaths or task.function is None:
+            return None
+        worker: WorkerState | None = None
+        for dependency in task.dependencies:
+            if dependency.state == MEMORY:
+                continue
+            if dependency.state != PROCESSING or dependency.options.actor or dependency.deaths or dependency.stealing or dependency.blocked:
+                return None
+            if worker is None:
+                worker = dependency.worker
+            elif dependency.worker is not worker:
+                return None
+        if worker is None or (options.workers and not matches(worker, tuple(options.workers))):
+            return None
+        if self._overtakes(task):
+            return None
+        if self.room(worker) <= 0:
+            worker.ahead_parked.append(task)
+            return None
+        return worker
+
+    def _overtakes(self, task: TaskState) -> bool:
+        ready = self.state.ready
+        if not ready.length:
+            return False
+        head = ready.peek()
+        return head is not None and head.rank < task.rank
+
+    def _send_dependents_ahead(self, task: TaskState) -> None:
+        """`task` has just been sent: dependants that wait for it only can follow, and theirs."""
+        sent = [task]
+        while sent:
+            for dependent in sent.pop().dependents or ():
+                if dependent.state == WAITING and self.ahead_worker(dependent) is not None:
+                    self.transitions.settle([(dependent, PROCESSING)])
+                    if dependent.dependents:
+                        sent.append(dependent)
+
+    def unpark(self, worker: WorkerState) -> None:
+        """The worker has room again: look once more at what was parked there."""
+        parked = worker.ahead_parked
+        while parked and self.room(worker) > 0:
+            task = parked.popleft()
+            if task.state == WAITING and self.ahead_worker(task) is worker:
+                self.transitions.settle([(task, PROCESSING)])
+                if task.dependents:
+                    self._send_dependents_ahead(task)
+
+    # --- taking back
+
+    def balance(self) -> bool:
+        """Ask tasks back from crowded workers for idle ones. True if it is worth looking again a little later."""
+        state = self.state
+        if not state.idle or not state.crowded or state.ready.length:
+            return False
+        config = state.config
+        now = state.now
+        again = False
+        thieves = sum(w.nthreads - (len(w.processing) - w.blocked) for w in state.idle)
+        for victim in list(state.crowded):
+            if thieves <= 0:
+                break
+            excess = len(victim.processing) - victim.blocked - victim.nthreads
+            if now < victim.steal_not_before:
+                again = True
+                continue
+            silent_s = now - victim.last_report
+            waits_s = victim.occupancy_s * excess / (excess + victim.nthreads) / victim.nthreads
+            if waits_s < config.steal_min_s and silent_s < config.steal_after_s:
+                again = True
+                continue
+            victim.steal_not_before = now + config.steal_min_s
+            tasks = self._loot(victim, max(1, min(excess, excess // 2 + thieves)))
+            if tasks:
+                for task in tasks:
+                    task.stealing = True
+                    post.append(state, victim.outbox, StealTasks([task.key], [task.attempt]))
+                thieves -= len(tasks)
+            else:
+                again = True
+        return again
+
+    def _loot(self, victim: WorkerState, count: int) -> list[TaskState]:
+        """Up to `count` of the victim's latest tasks that could run elsewhere right now."""
+        tasks: list[TaskState] = []
+        for task in islice(reversed(victim.processing), max(STEAL_LOOK, count)):
+            if len(tasks) >= count:
+                break
+            if task.stealing or task.blocked or task.ahead or task.options.workers or task.options.resources or task.options.actor:
+                continue
+            tasks.append(task)
+        return tasks
+
+
+def matches(worker: WorkerState, names: tuple[str, ...]) -> bool:
+    """Whether one of `names` (an address, a host, or a worker's name) means this worker."""
+    for name in names:
+        if name == worker.name or name == worker.address:
+            return True
+        rest = worker.address.partition("://")[2]
+        if name == rest or name == rest.rpartition(":")[0]:
+            return True
+    return False

@@ -1,0 +1,133 @@
+"""Outgoing mail: rows for the same peer and of the same kind join one message, so that a thousand tasks make one `Compute` and one `KeysReady`.
+
+Mail keeps its order: a row joins only the last message of its outbox.
+"""
+
+from __future__ import annotations
+
+from jupyterfut.core.effects import Send
+from jupyterfut.core.scheduler.state import MEMORY, ClientState, FunctionState, Outbox, State, TaskState, WorkerState
+from jupyterfut.ids import Address
+from jupyterfut.wire.messages import (
+    AsClient,
+    CancelTasks,
+    Compute,
+    ForgetFunctions,
+    Functions,
+    KeysCancelled,
+    KeysFailed,
+    KeysLost,
+    KeysPending,
+    KeysReady,
+    Message,
+    ReleaseData,
+    StealTasks,
+)
+from jupyterfut.wire.payload import Payload
+
+
+def append(state: State, outbox: Outbox, message: Message) -> None:
+    """Send `message`. A message of columns joins the last one of its kind."""
+    messages = outbox.messages
+    if messages:
+        last = messages[-1]
+        kind = type(message)
+        if type(last) is kind:
+            if kind is ReleaseData or kind is KeysPending:
+                last[0].extend(message[0])
+                return
+            if kind is KeysFailed or kind is CancelTasks or kind is StealTasks:
+                last[0].extend(message[0])
+                last[1].extend(message[1])
+                return
+            if (kind is KeysCancelled or kind is KeysLost) and last[1] == message[1]:
+                last[0].extend(message[0])
+                return
+    else:
+        state.dirty[outbox] = None
+    messages.append(message)
+
+
+def ready(state: State, client: ClientState, task: TaskState, payload: Payload | None) -> None:
+    """Tell the client that the result exists, with the result itself when it is small."""
+    outbox = client.outbox
+    messages = outbox.messages
+    if messages:
+        last = messages[-1]
+        if type(last) is KeysReady:
+            keys, payloads, types, nbytes = last
+            keys.append(task.key)
+            payloads.append(payload)
+            types.append(task.type)
+            nbytes.append(task.nbytes)
+            return
+    else:
+        state.dirty[outbox] = None
+    messages.append(KeysReady([task.key], [payload], [task.type], [task.nbytes]))
+
+
+def compute(state: State, worker: WorkerState, task: TaskState) -> None:
+    """Send the task to the worker, with what it needs to find its inputs, and the function if it has not got it."""
+    function = task.function
+    assert function is not None and task.args is not None
+    outbox = worker.outbox
+    messages = outbox.messages
+    if function not in worker.functions:
+        worker.functions[function] = None
+        function.workers[worker] = None
+        append(state, outbox, Functions([function.id], [function.payload], [function.name]))
+    options = task.options
+    message = messages[-1] if messages else None
+    if type(message) is not Compute or message.function != function.id or message.resources != options.resources or message.actor != options.actor:
+        message = Compute(function.id, [], [], [], [], [], {}, {}, options.resources, options.actor)
+        append(state, outbox, message)
+    message.keys.append(task.key)
+    message.attempts.append(task.attempt)
+    message.args.append(task.args)
+    message.priorities.append([-options.priority, task.seq])
+    rows = message.dependencies
+    if task.dependencies:
+        while len(rows) < len(message.keys) - 1:  # rows without inputs before the first with
+            rows.append([])
+        rows.append([d.key for d in task.dependencies])
+        for dependency in task.dependencies:
+            if dependency.state == MEMORY:
+                if dependency.payload is not None:
+                    message.inline[dependency.key] = dependency.payload
+                else:
+                    message.where[dependency.key] = addresses(dependency)
+    elif rows:
+        rows.append([])
+
+
+def addresses(task: TaskState) -> list[Address]:
+    return [worker.address for worker in task.who_has]
+
+
+def cancel(state: State, task: TaskState) -> None:
+    """Tell the task's worker that this attempt is not wanted any more."""
+    assert task.worker is not None
+    append(state, task.worker.outbox, CancelTasks([task.key], [task.attempt]))
+
+
+def forget_function(state: State, function: FunctionState) -> None:
+    """Nobody calls it any more, here or on the workers."""
+    del state.functions[function.id]
+    for worker in function.workers:
+        del worker.functions[function]
+        append(state, worker.outbox, ForgetFunctions([function.id]))
+    function.workers.clear()
+
+
+def collect(state: State) -> list[Send]:
+    """Everything that was written while the event was handled, as effects."""
+    effects: list[Send] = []
+    for outbox in state.dirty:
+        peer, client = outbox.peer, outbox.client
+        if client is None:
+            effects.extend([Send(peer, message) for message in outbox.messages])
+        else:
+            effects.extend([Send(peer, AsClient(client, message)) for message in outbox.messages])
+        outbox.messages = []
+    state.dirty.clear()
+    return effects

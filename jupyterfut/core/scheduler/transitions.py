@@ -1,0 +1,440 @@
+"""How a task's life goes: a table of (from, to) and a function for each pair.
+
+Handlers (in `machine` and `members`) say what a task should become; `settle` runs these recommendations, and those that follow from them, to rest. A
+step checks nothing that its table row already says. A pair that is not in the table is a bug, and the error carries the task's story.
+
+    released --> waiting --> queued --> processing --> memory
+        ^           |          |            |            |
+        |           +----------+------------+--> erred   |
+        +---------- nobody needs it any more ------------+      then `forgotten`, as soon as no dependant may ask for it again
+
+Backwards: `processing -> waiting` (its worker died, gave it back, or the call failed and may be tried again), `memory -> waiting` (its last copy is gone
+and somebody needs it), `erred -> waiting` (retry). What nobody needs is released at once, and so are, in turn, its inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from jupyterfut.core.scheduler import post
+from jupyterfut.core.scheduler.state import (
+    ACTIVE,
+    ERRED,
+    FORGOTTEN,
+    MEMORY,
+    PROCESSING,
+    QUEUED,
+    RELEASED,
+    WAITING,
+    ReadyQueue,
+    Restriction,
+    State,
+    TaskState,
+    WorkerState,
+    with_member,
+    without_member,
+)
+from jupyterfut.wire.messages import Failure, KeysFailed, KeysLost, KeysPending, ReleaseData
+from jupyterfut.wire.payload import Payload, payload_nbytes
+
+Recommendations: TypeAlias = list[tuple[TaskState, str]]
+
+
+class IllegalTransition(Exception):
+    """A pair of states without a row in the table."""
+
+
+class Transitions:
+    """Runs recommendations against the table. `place` is asked for a task that may be sent ahead, `free` is told when a worker's load fell."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.try_ahead: Callable[[TaskState], WorkerState | None] = lambda task: None  # set by dispatch
+        self.unload: Callable[[TaskState], None] = lambda task: None  # set by dispatch: take a task off its worker's accounts
+
+    def settle(self, recommendations: Recommendations) -> None:
+        """Run these and all that follows from them."""
+        state = self.state
+        journal = state.journal.entries
+        now = state.now
+        for task, target in recommendations:  # grows while it is read
+            start = task.state
+            if start == target:
+                continue
+            row = TABLE.get((start, target))
+            if row is None:
+                raise IllegalTransition(f"{task.key}: {start} -> {target}; story: {state.journal.story(task.key)}")
+            row[0](self, task, recommendations)
+            journal.append((now, task.key, row[1], task.attempt))
+
+    # --- towards the result
+
+    def ask(self, task: TaskState, recommendations: Recommendations) -> None:
+        """released -> waiting: somebody needs it; so it needs its inputs."""
+        if task.function is None:  # scattered data that was let go: nothing can make it again
+            task.failure = lost_data(task)
+            recommendations.append((task, ERRED))
+            task.state = WAITING
+            return
+        for dependency in task.dependencies:
+            dependency.waiters += 1
+        self._wait(task, recommendations)
+
+    def _wait(self, task: TaskState, recommendations: Recommendations) -> None:
+        """Count the inputs that are not there and see what can be done now."""
+        missing = 0
+        failure: Failure | None = None
+        for dependency in task.dependencies:
+            at = dependency.state
+            if at == MEMORY:
+                continue
+            missing += 1
+            if at == RELEASED:
+                recommendations.append((dependency, WAITING))
+            elif at == ERRED:
+                failure = dependency.failure
+        task.missing = missing
+        task.state = WAITING
+        if failure is not None:
+            task.failure = failure
+            recommendations.append((task, ERRED))
+        elif not missing:
+            recommendations.append((task, QUEUED))
+        elif self.try_ahead(task) is not None:
+            recommendations.append((task, PROCESSING))
+
+    def queue(self, task: TaskState, recommendations: Recommendations) -> None:
+        """waiting -> queued: every input is there."""
+        task.state = QUEUED
+        self.queue_of(task).push(task)
+
+    def queue_of(self, task: TaskState) -> ReadyQueue:
+        options = task.options
+        if not (options.workers or options.resources or task.deaths):
+            return self.state.ready
+        restriction = restriction_of(task)
+        queue = self.state.restricted.get(restriction)
+        if queue is None:
+            queue = self.state.restricted[restriction] = ReadyQueue()
+        return queue
+
+    def send_ahead(self, task: TaskState, recommendations: Recommendations) -> None:
+        """waiting -> processing: the worker that makes its missing inputs gets it now."""
+        worker = self.try_ahead(task)
+        if worker is None:  # things have changed since it was recommended
+            return
+        task.ahead = True
+        self.start(task, worker)
+
+    def start(self, task: TaskState, worker: WorkerState) -> None:
+        """Put the task on the worker's accounts and into its mail. Dispatch calls this for queued tasks."""
+        state = self.state
+        state.attempts += 1
+        task.attempt = state.attempts  # type: ignore[assignment]  # NewType costs a call here, on the hottest road
+        task.state = PROCESSING
+        task.worker = worker
+        function = task.function
+        duration = function.duration_s  # type: ignore[union-attr]  # scattered data is never started
+        config = state.config
+        task.estimate_s = estimate = (duration if duration >= 0.0 else config.unknown_duration_s) + config.task_overhead_s
+        if not worker.processing:
+            worker.last_report = state.now
+        worker.processing[task] = None
+        state.touched[worker] = None
+        worker.occupancy_s += estimate
+        if task.options.resources:
+            for name, amount in task.options.resources.items():
+                worker.resources_free[name] -= amount
+        post.compute(state, worker, task)
+
+    def finish(self, task: TaskState, worker: WorkerState, payload: Payload | None, type_name: str, nbytes: int, recommendations: Recommendations) -> None:
+        """processing -> memory. Not in the table, since it carries the result; called by the handler of `TasksDone`."""
+        state = self.state
+        self.unload(task)
+        task.type = type_name
+        task.nbytes = nbytes
+        if payload is not None:
+            size = payload_nbytes(payload) if type(payload) is not bytes else len(payload)
+            if state.retained_bytes + size <= state.config.retained_bytes_limit:
+                task.payload = payload
+                state.retained_bytes += size
+        task.who_has = worker.alone
+        worker.has[task] = None
+        worker.nbytes += nbytes
+        for client in task.wanted_by:
+            post.ready(state, client, task, payload)
+        self._arrived(task, recommendations)
+
+    def _arrived(self, task: TaskState, recommendations: Recommendations) -> None:
+        """The result is there: dependants get nearer, inputs may go."""
+        was_active = task.state == PROCESSING
+        task.state = MEMORY
+        if task.dependents:
+            for dependent in task.dependents:
+                if dependent.state == WAITING:
+                    dependent.missing -= 1
+                    if not dependent.missing:
+                        recommendations.append((dependent, QUEUED))
+        if was_active:
+            self._leave_inputs(task, recommendations)
+            if task.holds:
+                self.unhold(task, recommendations)
+        if not (task.wanted_by or task.waiters or task.held):
+            recommendations.append((task, RELEASED))
+
+    def _leave_inputs(self, task: TaskState, recommendations: Recommendations) -> None:
+        for dependency in task.dependencies:
+            dependency.waiters -= 1
+            if not (dependency.waiters or dependency.wanted_by or dependency.held):
+                recommendations.append((dependency, RELEASED))
+
+    def unhold(self, task: TaskState, recommendations: Recommendations) -> None:
+        """The futures in its arguments are no longer its business."""
+        holds, task.holds = task.holds, ()
+        self.drop_holds(holds, recommendations)
+
+    @staticmethod
+    def drop_holds(holds: tuple[TaskState, ...], recommendations: Recommendations) -> None:
+        for held in holds:
+            held.held -= 1
+            if not held.needed:
+                recommendations.append((held, RELEASED))
+
+    # --- back to the start
+
+    def again(self, task: TaskState, recommendations: Recommendations) -> None:
+        """processing -> waiting: the attempt is void (worker lost, given back, failed with tries left). Its worker has been told, or is gone."""
+        self.unload(task)
+        self.recall_ahead(task, recommendations)
+        self._wait(task, recommendations)
+
+    def recall_ahead(self, task: TaskState, recommendations: Recommendations) -> None:
+        """Dependants that were sent ahead of `task` to its worker must come back: it will not be made there."""
+        for dependent in task.dependents or ():
+            if dependent.state == PROCESSING and dependent.ahead:
+                post.cancel(self.state, dependent)
+                recommendations.append((dependent, WAITING))
+
+    def unqueue(self, task: TaskState, recommendations: Recommendations) -> None:
+        """queued -> waiting: an input has been lost."""
+        self.queue_of(task).length -= 1
+        self._wait(task, recommendations)
+
+    def lose(self, task: TaskState, recommendations: Recommendations) -> None:
+        """memory -> waiting: the last copy is gone and it is needed. The clients that had it are told."""
+        self._forget_result(task, recommendations)
+        for client in task.wanted_by:
+            post.append(self.state, client.outbox, KeysPending([task.key]))
+        self._missed(task, recommendations)
+        for dependency in task.dependencies:
+            dependency.waiters += 1
+        self._wait(task, recommendations)
+
+    def lose_for_ever(self, task: TaskState, recommendations: Recommendations) -> None:
+        """memory -> erred: it was scattered data, or an actor, and nothing can make it again."""
+        self._forget_result(task, recommendations)
+        task.failure = lost_data(task)
+        task.state = ERRED
+        for client in task.wanted_by:
+            post.append(self.state, client.outbox, KeysLost([task.key], task.failure.text))
+        for dependent in task.dependents or ():
+            if dependent.state in (WAITING, QUEUED):
+                dependent.failure = task.failure
+                recommendations.append((dependent, ERRED))
+        if not task.needed:
+            recommendations.append((task, RELEASED))
+
+    def _missed(self, task: TaskState, recommendations: Recommendations) -> None:
+        for dependent in task.dependents or ():
+            if dependent.state == WAITING:
+                dependent.missing += 1
+            elif dependent.state == QUEUED:
+                recommendations.append((dependent, WAITING))
+
+    def retry(self, task: TaskState, recommendations: Recommendations) -> None:
+        """erred -> waiting."""
+        task.failure = None
+        task.retries_left = task.options.retries
+        task.deaths = 0
+        for client in task.wanted_by:
+            post.append(self.state, client.outbox, KeysPending([task.key]))
+        for dependency in task.dependencies:
+            dependency.waiters += 1
+        self._wait(task, recommendations)
+
+    # --- failure
+
+    def fail(self, task: TaskState, recommendations: Recommendations) -> None:
+        """waiting, queued, processing -> erred, with `task.failure`; dependants fail with the same."""
+        if task.state == PROCESSING:
+            worker = task.worker
+            if worker is not None and task.attempt:
+                post.cancel(self.state, task)
+            self.unload(task)
+        elif task.state == QUEUED:
+            self.queue_of(task).length -= 1
+        self._failed(task, recommendations)
+
+    def fail_processing(self, task: TaskState, recommendations: Recommendations) -> None:
+        """The worker itself reported the failure: it needs no `CancelTasks`. Called by the handler of `TasksFailed`."""
+        self.unload(task)
+        self._failed(task, recommendations)
+
+    def _failed(self, task: TaskState, recommendations: Recommendations) -> None:
+        failure = task.failure
+        assert failure is not None, task
+        task.state = ERRED
+        for client in task.wanted_by:
+            post.append(self.state, client.outbox, KeysFailed([task.key], [failure]))
+        for dependent in task.dependents or ():
+            if dependent.state in (WAITING, QUEUED) or (dependent.state == PROCESSING and dependent.ahead):
+                dependent.failure = failure
+                recommendations.append((dependent, ERRED))
+        if task.function is not None:
+            self._leave_inputs(task, recommendations)
+        if task.holds:
+            self.unhold(task, recommendations)
+        if not task.needed:
+            recommendations.append((task, RELEASED))
+
+    # --- nobody needs it
+
+    def drop(self, task: TaskState, recommendations: Recommendations) -> None:
+        """waiting, queued, processing, memory, erred -> released: unless somebody has come to need it since that was recommended."""
+        if task.wanted_by or task.waiters or task.held:
+            return
+        start = task.state
+        if start == MEMORY:
+            self._forget_result(task, recommendations)
+        elif start == ERRED:
+            task.failure = None
+        else:
+            if start == PROCESSING:
+                post.cancel(self.state, task)
+                self.unload(task)
+            elif start == QUEUED:
+                self.queue_of(task).length -= 1
+            self._leave_inputs(task, recommendations)
+            if task.holds:
+                self.unhold(task, recommendations)
+        task.state = RELEASED
+        recommendations.append((task, FORGOTTEN))
+
+    def _forget_result(self, task: TaskState, recommendations: Recommendations) -> None:
+        state = self.state
+        if task.payload is not None:
+            state.retained_bytes -= payload_nbytes(task.payload)
+            task.payload = None
+        for worker in task.who_has:
+            del worker.has[task]
+            worker.nbytes -= task.nbytes
+            post.append(state, worker.outbox, ReleaseData([task.key]))
+        task.who_has = ()
+        if task.result_holds:
+            holds, task.result_holds = task.result_holds, ()
+            self.drop_holds(holds, recommendations)
+
+    def forget(self, task: TaskState, recommendations: Recommendations) -> None:
+        """released -> forgotten: unless a dependant may ask for it again. Its own inputs may be forgotten next."""
+        if task.dependents or task.wanted_by or task.held:
+            return
+        state = self.state
+        task.state = FORGOTTEN
+        del state.tasks[task.key]
+        if task.holds:
+            self.unhold(task, recommendations)
+        for dependency in task.dependencies:
+            dependents = dependency.dependents
+            if dependents is not None:
+                del dependents[task]
+                if not dependents:
+                    dependency.dependents = None
+                    if dependency.state == RELEASED:
+                        recommendations.append((dependency, FORGOTTEN))
+        task.dependencies = ()
+        function = task.function
+        if function is not None:
+            function.users -= 1
+            if not function.users and not function.clients:
+                post.forget_function(state, function)
+
+    # --- scattered data
+
+    def adopt(self, task: TaskState, recommendations: Recommendations) -> None:
+        """released, waiting, queued, processing, erred -> memory: a copy has turned up (scattered, or on a worker that came back), where `who_has`
+        and `payload` say. Nobody has to make it any more."""
+        start = task.state
+        if start == PROCESSING:
+            post.cancel(self.state, task)
+            self.unload(task)
+            self.recall_ahead(task, recommendations)
+        elif start == QUEUED:
+            self.queue_of(task).length -= 1
+        if start in ACTIVE:
+            task.state = PROCESSING  # for `_arrived`: it leaves its inputs
+        task.failure = None
+        for client in task.wanted_by:
+            post.ready(self.state, client, task, task.payload)
+        self._arrived(task, recommendations)
+
+    def add_replica(self, task: TaskState, worker: WorkerState) -> None:
+        if worker not in task.who_has:
+            task.who_has = with_member(task.who_has, worker)
+            worker.has[task] = None
+            worker.nbytes += task.nbytes
+
+    def remove_replica(self, task: TaskState, worker: WorkerState, recommendations: Recommendations) -> None:
+        """A copy is gone. If it was the last, the task is lost, or made again if it is needed."""
+        if worker not in task.who_has:
+            return
+        task.who_has = without_member(task.who_has, worker)
+        del worker.has[task]
+        worker.nbytes -= task.nbytes
+        if not task.who_has and task.payload is None:
+            if task.function is None or task.options.actor:
+                recommendations.append((task, ERRED))
+            elif task.needed:
+                recommendations.append((task, WAITING))
+            else:
+                recommendations.append((task, RELEASED))
+
+
+def lost_data(task: TaskState) -> Failure:
+    what = "the actor" if task.options.actor else "the scattered data"
+    return Failure("LostData", f"{what} {task.key!r} is gone: the worker that held its only copy has left, and nothing can make it again", None, "", task.key)
+
+
+def restriction_of(task: TaskState) -> Restriction:
+    options = task.options
+    resources = tuple(sorted((options.resources or {}).items()))
+    return (tuple(options.workers or ()), resources, task.deaths > 0, options.allow_other_workers)
+
+
+T = Transitions
+TABLE: dict[tuple[str, str], tuple[Callable[[Transitions, TaskState, Recommendations], None], str]] = {
+    (RELEASED, WAITING): (T.ask, "released -> waiting"),
+    (RELEASED, MEMORY): (T.adopt, "released -> memory"),
+    (WAITING, MEMORY): (T.adopt, "waiting -> memory"),
+    (QUEUED, MEMORY): (T.adopt, "queued -> memory"),
+    (PROCESSING, MEMORY): (T.adopt, "processing -> memory"),
+    (ERRED, MEMORY): (T.adopt, "erred -> memory"),
+    (RELEASED, FORGOTTEN): (T.forget, "released -> forgotten"),
+    (WAITING, QUEUED): (T.queue, "waiting -> queued"),
+    (WAITING, PROCESSING): (T.send_ahead, "waiting -> processing"),
+    (WAITING, ERRED): (T.fail, "waiting -> erred"),
+    (WAITING, RELEASED): (T.drop, "waiting -> released"),
+    (QUEUED, WAITING): (T.unqueue, "queued -> waiting"),
+    (QUEUED, ERRED): (T.fail, "queued -> erred"),
+    (QUEUED, RELEASED): (T.drop, "queued -> released"),
+    (PROCESSING, WAITING): (T.again, "processing -> waiting"),
+    (PROCESSING, ERRED): (T.fail, "processing -> erred"),
+    (PROCESSING, RELEASED): (T.drop, "processing -> released"),
+    (MEMORY, WAITING): (T.lose, "memory -> waiting"),
+    (MEMORY, ERRED): (T.lose_for_ever, "memory -> erred"),
+    (MEMORY, RELEASED): (T.drop, "memory -> released"),
+    (ERRED, WAITING): (T.retry, "erred -> waiting"),
+    (ERRED, RELEASED): (T.drop, "erred -> released"),
+}
+"""The table. `queued -> processing` (with the worker) and `processing -> memory` (with the result) carry more than a task and are called directly:
+`Transitions.start` by dispatch, `Transitions.finish` by the handler of `TasksDone`."""
