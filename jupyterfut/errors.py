@@ -68,3 +68,11 @@ class ClosedError(JupyterfutError):
 
 class Reschedule(JupyterfutError):
     """Raised by a task that wants to run again, perhaps elsewhere."""
+
+
+class ConfigError(JupyterfutError, ValueError):
+    """A setting, in the environment, a file or an argument, that does not exist or cannot be read. The text names where it came from."""
+
+
+class WorkerStartError(JupyterfutError, RuntimeError):
+    """A worker or scheduler process did not come up. The text says why, as far as it told."""

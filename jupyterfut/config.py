@@ -1,0 +1,314 @@
+"""Every setting, with its unit, its default and where its value came from.
+
+Settings are frozen records, read once at the edge of a process (`settings()`) and handed inwards; nothing below asks the environment again. A value comes
+from the first of: an argument in the code; the environment, `JUPYTERFUT_<GROUP>_<NAME>` (`JUPYTERFUT_WORKER_INLINE_BYTES=64kB`); the settings file
+(`JUPYTERFUT_CONFIG`, else `jupyterfut/config.yaml` in the user's configuration directory); the default. `jupyterfut config` prints all of them.
+
+The file maps groups to names, in YAML (needs PyYAML: `pip install jupyterfut[yaml]`) or in JSON:
+
+    worker:
+      inline_bytes: 64kB
+    scheduler:
+      lease_s: 2 min
+
+Byte sizes may be written `64kB`, `1.5 GiB`; seconds `500ms`, `10 s`, `2 min`, `1h`. A process that starts another hands its settings on (`to_dict`, `from_dict`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jupyterfut.errors import ConfigError
+
+# --- numbers with units
+
+_BYTES = {
+    "": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12,
+    "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
+}  # fmt: skip
+_SECONDS = {
+    "": 1.0, "s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "millisecond": 1e-3, "milliseconds": 1e-3, "us": 1e-6, "µs": 1e-6,
+    "m": 60.0, "min": 60.0, "minute": 60.0, "minutes": 60.0, "h": 3600.0, "hour": 3600.0, "hours": 3600.0, "d": 86400.0, "day": 86400.0, "days": 86400.0,
+}  # fmt: skip
+_NUMBER = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*([A-Za-zµ]*)\s*")
+
+
+def parse_bytes(value: str | int | float) -> int:
+    """A size in bytes from a number or a text. Raises ValueError naming what it cannot read.
+
+    >>> parse_bytes("64kB"), parse_bytes("1.5 GiB"), parse_bytes(1e6)
+    (64000, 1610612736, 1000000)
+    """
+    return int(_quantity(value, _BYTES, "a size in bytes, such as 64000, '64kB' or '1.5 GiB'"))
+
+
+def parse_seconds(value: str | int | float | timedelta) -> float:
+    """A duration in seconds from a number, a text or a `timedelta`. Raises ValueError naming what it cannot read.
+
+    >>> parse_seconds("10 ms"), parse_seconds("2 min"), parse_seconds(3), parse_seconds(timedelta(hours=1))
+    (0.01, 120.0, 3.0, 3600.0)
+    """
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return _quantity(value, _SECONDS, "a duration in seconds, such as 10, '500ms' or '2 min'")
+
+
+def _quantity(value: str | int | float, units: Mapping[str, float], wanted: str) -> float:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if value >= 0:  # also refuses nan
+            return float(value)
+    elif isinstance(value, str) and (match := _NUMBER.fullmatch(value)) and match[2].lower() in units:
+        return float(match[1]) * units[match[2].lower()]
+    raise ValueError(f"{value!r} is not {wanted}")
+
+
+# --- the settings
+
+
+def _setting(default: Any, unit: str, doc: str) -> Any:
+    return field(default=default, metadata={"unit": unit, "doc": doc})
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerSettings:
+    """What the scheduler's machine and server keep to."""
+
+    lease_s: float = _setting(30.0, "s", "how long a client that lost its link keeps its futures")
+    worker_ttl_s: float = _setting(60.0, "s", "a worker that has said nothing for so long counts as lost")
+    allowed_failures: int = _setting(3, "", "after so many deaths of workers under one task it fails with KilledWorker")
+    journal_entries: int = _setting(100_000, "", "how many events are kept for `story`")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """What a worker keeps to."""
+
+    inline_bytes: int = _setting(16_000, "bytes", "results up to this size travel inside messages; larger ones stay on the worker until asked for")
+    heartbeat_s: float = _setting(2.0, "s", "how often a worker reports that it lives, and its metrics")
+    memory_spill: float = _setting(0.7, "share", "of the memory limit: from here results are written to disk")
+    memory_pause: float = _setting(0.8, "share", "of the memory limit: from here no new task starts")
+    local_directory: str = _setting("", "path", "where spilled results go; empty: the system's directory for temporary files")
+
+
+@dataclass(frozen=True, slots=True)
+class NannySettings:
+    """What the supervisor of a worker process keeps to."""
+
+    memory_terminate: float = _setting(0.95, "share", "of the memory limit: a worker process above it is killed and started again")
+    memory_check_s: float = _setting(0.2, "s", "how often the memory of a worker with a limit is looked at")
+    start_timeout_s: float = _setting(60.0, "s", "a worker process that has not joined the scheduler by then has failed to start")
+    close_timeout_s: float = _setting(5.0, "s", "a worker process that has not ended by then, once told to, is killed")
+    backoff_first_s: float = _setting(0.25, "s", "the wait before the second restart in a row (the first is at once); doubled each time")
+    backoff_max_s: float = _setting(30.0, "s", "the longest wait between two restarts")
+    stable_s: float = _setting(30.0, "s", "a worker that has lived so long ends a row of restarts")
+
+
+@dataclass(frozen=True, slots=True)
+class CommSettings:
+    """What every connection keeps to."""
+
+    connect_timeout_s: float = _setting(10.0, "s", "how long a connection may take, handshake included")
+    frame_bytes_limit: int = _setting(2**31, "bytes", "a larger frame is refused and its connection closed; out-of-band buffers are not counted")
+    tls_cert: str = _setting("", "path", "certificate (PEM) shown to the other side of a tls:// connection")
+    tls_key: str = _setting("", "path", "its private key (PEM)")
+    tls_ca: str = _setting("", "path", "certificates (PEM) that the other side's must be signed by")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """What clients keep to."""
+
+    timeout_s: float = _setting(30.0, "s", "how long a question to the scheduler may take")
+
+
+@dataclass(frozen=True, slots=True)
+class DeploySettings:
+    """What clusters started by `Client()` and `LocalCluster` keep to."""
+
+    start_timeout_s: float = _setting(60.0, "s", "how long the scheduler's process may take to come up")
+    close_timeout_s: float = _setting(15.0, "s", "how long it may take to end before it is killed")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All groups."""
+
+    scheduler: SchedulerSettings = SchedulerSettings()
+    worker: WorkerSettings = WorkerSettings()
+    nanny: NannySettings = NannySettings()
+    comm: CommSettings = CommSettings()
+    client: ClientSettings = ClientSettings()
+    deploy: DeploySettings = DeploySettings()
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """The values that differ from the defaults, as plain JSON types: what a parent process hands to its child.
+
+        >>> Settings(client=ClientSettings(timeout_s=5)).to_dict()
+        {'client': {'timeout_s': 5}}
+        """
+        result: dict[str, dict[str, Any]] = {}
+        for group in dataclasses.fields(self):
+            values = getattr(self, group.name)
+            changed = {f.name: getattr(values, f.name) for f in dataclasses.fields(values) if getattr(values, f.name) != f.default}
+            if changed:
+                result[group.name] = changed
+        return result
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Mapping[str, Any]], source: str = "argument") -> Settings:
+        """Settings from nested plain values. Raises ConfigError, naming `source`, for an unknown name or a value that cannot be read.
+
+        >>> Settings.from_dict({"worker": {"inline_bytes": "64kB"}}).worker.inline_bytes
+        64000
+        """
+        return _resolve([(source, raw)])[0]
+
+
+class Value(NamedTuple):
+    """One line of `jupyterfut config`."""
+
+    group: str
+    name: str
+    value: Any
+    default: Any
+    source: str  #: "default", the name of a variable, or the path of a file
+    unit: str
+    doc: str
+
+
+_chosen: list[Settings] = []
+
+
+def settings() -> Settings:
+    """The settings of this process, read once from the environment and the file. Raises ConfigError for a value that cannot be read."""
+    return _chosen[0] if _chosen else _read()[0]
+
+
+def use(chosen: Settings) -> None:
+    """Make these the settings of this process: a child process takes over what its parent handed on."""
+    _chosen[:] = [chosen]
+
+
+def explain(environ: Mapping[str, str] | None = None) -> list[Value]:
+    """Every setting with its value and source, in order, read afresh."""
+    return _resolve(_sources(os.environ if environ is None else environ))[1]
+
+
+def config_path(environ: Mapping[str, str]) -> Path:
+    """Where the settings file is, or would be."""
+    if explicit := environ.get("JUPYTERFUT_CONFIG"):
+        return Path(explicit).expanduser()
+    if sys.platform == "win32" and (roaming := environ.get("APPDATA")):
+        return Path(roaming) / "jupyterfut" / "config.yaml"
+    return Path(environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "jupyterfut" / "config.yaml"
+
+
+def variable(group: str, name: str) -> str:
+    """The environment variable of a setting.
+
+    >>> variable("worker", "inline_bytes")
+    'JUPYTERFUT_WORKER_INLINE_BYTES'
+    """
+    return f"JUPYTERFUT_{group}_{name}".upper()
+
+
+@cache
+def _read() -> tuple[Settings, list[Value]]:
+    return _resolve(_sources(os.environ))
+
+
+def _sources(environ: Mapping[str, str]) -> list[tuple[str, Mapping[str, Mapping[str, Any]]]]:
+    """Nested values with their sources, strongest first."""
+    variables: dict[str, dict[str, str]] = {}
+    for group in dataclasses.fields(Settings):
+        for item in dataclasses.fields(type(group.default)):
+            name = variable(group.name, item.name)
+            if name in environ:
+                variables.setdefault(group.name, {})[item.name] = environ[name]
+    path = config_path(environ)
+    return [("", variables), (str(path), _load_file(path, required="JUPYTERFUT_CONFIG" in environ))]
+
+
+def _load_file(path: Path, *, required: bool) -> Mapping[str, Mapping[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        if required or not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+            raise ConfigError(f"cannot read the settings file {path}: {error.strerror or error}") from error
+        return {}
+    try:
+        raw = json.loads(text)
+    except ValueError:
+        try:
+            import yaml
+        except ImportError as error:
+            raise ConfigError(f"the settings file {path} is not JSON, and PyYAML is not installed to read it: pip install 'jupyterfut[yaml]'") from error
+        try:
+            raw = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"the settings file {path} is neither JSON nor YAML: {error}") from error
+    if raw is None:
+        return {}
+    if not isinstance(raw, dict) or not all(isinstance(values, dict) for values in raw.values()):
+        raise ConfigError(f"the settings file {path} must map groups ({', '.join(f.name for f in dataclasses.fields(Settings))}) to settings")
+    return raw
+
+
+def _resolve(sources: list[tuple[str, Mapping[str, Mapping[str, Any]]]]) -> tuple[Settings, list[Value]]:
+    groups = {group.name: type(group.default) for group in dataclasses.fields(Settings)}
+    for source, raw in sources:
+        for group_name, values in raw.items():
+            if group_name not in groups:
+                raise ConfigError(f"{source}: there is no group {group_name!r} of settings (there are: {', '.join(groups)})")
+            known = [f.name for f in dataclasses.fields(groups[group_name])]
+            for name in values:
+                if name not in known:
+                    raise ConfigError(f"{source}: there is no setting {group_name}.{name} (there are: {', '.join(known)})")
+    chosen: dict[str, Any] = {}
+    explained: list[Value] = []
+    for group_name, group_type in groups.items():
+        arguments: dict[str, Any] = {}
+        for item in dataclasses.fields(group_type):
+            value, source = item.default, "default"
+            for where, raw in sources:
+                if item.name in raw.get(group_name, {}):
+                    source = where or variable(group_name, item.name)
+                    value = _convert(raw[group_name][item.name], item, source, group_name)
+                    break
+            arguments[item.name] = value
+            explained.append(Value(group_name, item.name, value, item.default, source, item.metadata["unit"], item.metadata["doc"]))
+        chosen[group_name] = group_type(**arguments)
+    return Settings(**chosen), explained
+
+
+def _convert(raw: Any, item: dataclasses.Field[Any], source: str, group: str) -> Any:
+    unit = item.metadata["unit"]
+    try:
+        if unit == "bytes":
+            return parse_bytes(raw)
+        if unit == "s":
+            return parse_seconds(raw)
+        if unit == "path":
+            if not isinstance(raw, str):
+                raise ValueError(f"{raw!r} is not a path")
+            return raw
+        number = float(raw)
+        if unit == "share" and not 0 <= number <= 1:
+            raise ValueError(f"{raw!r} is not a share between 0 and 1")
+        if isinstance(item.default, int):
+            if number != int(number) or number < 0:
+                raise ValueError(f"{raw!r} is not a whole number of at least 0")
+            return int(number)
+        return number
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{source}: {group}.{item.name}: {error}") from error
