@@ -76,6 +76,7 @@ def _quantity(value: str | int | float, units: Mapping[str, float], wanted: str)
 
 
 def _setting(default: Any, unit: str, doc: str) -> Any:
+    """`unit` also says how a text is read: "bytes", "s", "path", "share" (0 to 1), "" (a number), or the allowed words, parted by "|"."""
     return field(default=default, metadata={"unit": unit, "doc": doc})
 
 
@@ -140,6 +141,13 @@ class DeploySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class NotebookSettings:
+    """What is shown, and how."""
+
+    display: str = _setting("live", "live|static", "static: the same text in every run (no addresses, hashes, sizes, times), for documents that are checked")
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All groups."""
 
@@ -149,6 +157,7 @@ class Settings:
     comm: CommSettings = CommSettings()
     client: ClientSettings = ClientSettings()
     deploy: DeploySettings = DeploySettings()
+    notebook: NotebookSettings = NotebookSettings()
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """The values that differ from the defaults, as plain JSON types: what a parent process hands to its child.
@@ -216,10 +225,13 @@ def config_path(environ: Mapping[str, str]) -> Path:
 def variable(group: str, name: str) -> str:
     """The environment variable of a setting.
 
-    >>> variable("worker", "inline_bytes")
-    'JUPYTERFUT_WORKER_INLINE_BYTES'
+    >>> variable("worker", "inline_bytes"), variable("notebook", "display")
+    ('JUPYTERFUT_WORKER_INLINE_BYTES', 'JUPYTERFUT_DISPLAY')
     """
-    return f"JUPYTERFUT_{group}_{name}".upper()
+    return _SHORT_VARIABLES.get((group, name)) or f"JUPYTERFUT_{group}_{name}".upper()
+
+
+_SHORT_VARIABLES = {("notebook", "display"): "JUPYTERFUT_DISPLAY"}
 
 
 @cache
@@ -301,6 +313,10 @@ def _convert(raw: Any, item: dataclasses.Field[Any], source: str, group: str) ->
         if unit == "path":
             if not isinstance(raw, str):
                 raise ValueError(f"{raw!r} is not a path")
+            return raw
+        if "|" in unit:
+            if raw not in unit.split("|"):
+                raise ValueError(f"{raw!r} is not one of {unit.replace('|', ', ')}")
             return raw
         number = float(raw)
         if unit == "share" and not 0 <= number <= 1:

@@ -22,7 +22,7 @@ from jupyterfut import config
 from jupyterfut.comm import Security, connect
 from jupyterfut.errors import ConfigError, JupyterfutError, WorkerStartError
 from jupyterfut.runtime import child, connections, worker_process
-from jupyterfut.runtime.process import ProcessWatch, cpu_count, describe_exit, memory_bytes, total_memory_bytes
+from jupyterfut.runtime.process import ProcessWatch, cpu_count, describe_exit, memory_bytes, parse_memory_limit
 from jupyterfut.wire.messages import Goodbye, NannyHello, WorkerDied
 
 logger = logging.getLogger("jupyterfut.nanny")
@@ -33,25 +33,6 @@ RESTART_EXIT_CODE = 75
 _numbers = itertools.count(1)
 
 Status = Literal["new", "starting", "running", "waiting", "closing", "closed"]
-
-
-def parse_memory_limit(limit: int | float | str | None, nworkers: int = 1) -> int:
-    """A worker's memory limit in bytes, 0 for none. "auto": the machine's memory shared by `nworkers`; a float up to 1: that share of the machine's
-    memory; else a size (`parse_bytes`). Raises ConfigError.
-
-    >>> parse_memory_limit("2 GB"), parse_memory_limit(None), parse_memory_limit(0)
-    (2000000000, 0, 0)
-    """
-    if limit is None or limit == "none":
-        return 0
-    if limit == "auto":
-        return total_memory_bytes() // max(1, nworkers)
-    try:
-        if isinstance(limit, float) and limit <= 1:
-            return int(config.parse_bytes(limit * total_memory_bytes()))
-        return config.parse_bytes(limit)
-    except ValueError as error:
-        raise ConfigError(f"memory_limit: {error}") from error
 
 
 class Nanny:

@@ -14,6 +14,9 @@ import sys
 import threading
 from collections.abc import Callable
 
+from jupyterfut.config import parse_bytes
+from jupyterfut.errors import ConfigError
+
 
 def start_mark(pid: int) -> str:
     """A text that differs between two processes that had the same pid one after the other; "" where the platform tells none.
@@ -113,6 +116,25 @@ def total_memory_bytes() -> int:
     return min(total, soft) if soft > 0 else total  # RLIM_INFINITY is -1
 
 
+def parse_memory_limit(limit: int | float | str | None, nworkers: int = 1) -> int:
+    """A worker's memory limit in bytes, 0 for none. "auto": the machine's memory shared by `nworkers`; a float up to 1: that share of the machine's
+    memory; else a size (`parse_bytes`). Raises ConfigError.
+
+    >>> parse_memory_limit("2 GB"), parse_memory_limit(None), parse_memory_limit(0)
+    (2000000000, 0, 0)
+    """
+    if limit is None or limit == "none":
+        return 0
+    if limit == "auto":
+        return total_memory_bytes() // max(1, nworkers)
+    try:
+        if isinstance(limit, float) and limit <= 1:
+            return int(parse_bytes(limit * total_memory_bytes()))
+        return parse_bytes(limit)
+    except ValueError as error:
+        raise ConfigError(f"memory_limit: {error}") from error
+
+
 def _read(path: str) -> str:
     try:
         with open(path, encoding="ascii") as file:
@@ -173,10 +195,13 @@ def _open_pidfd(pid: int) -> int:
         return -1  # an older kernel, or a sandbox that forbids it
 
 
-def terminate(process: subprocess.Popen[bytes]) -> None:
-    """Ask the process to end (SIGTERM; on Windows it ends at once). No error if it is gone."""
-    if process.poll() is None:
-        process.terminate()
+def on_stop_signals(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
+    """SIGTERM and SIGINT (Ctrl-C) call `callback` on the loop. In the main thread only, for the rest of the process's life."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if sys.platform == "win32":
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(callback))
+        else:
+            loop.add_signal_handler(number, callback)
 
 
 def describe_exit(exit_code: int) -> str:

@@ -1,0 +1,101 @@
+"""A local cluster without processes: scheduler and workers on the caller's own event loop, tasks on threads, objects passed by reference.
+
+The same servers as everywhere, over `comm.inproc`; nothing listens on a socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from jupyterfut import config
+from jupyterfut.comm import Security
+from jupyterfut.deploy.cluster import WorkerInfo
+from jupyterfut.errors import JupyterfutError, WorkerStartError
+from jupyterfut.runtime.scheduler_server import Scheduler
+from jupyterfut.runtime.worker_server import Worker
+
+
+class InProcess:
+    """Owns the scheduler and the workers. Everything but the constructor runs on one event loop."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        token: str,
+        n_workers: int,
+        threads_per_worker: int,
+        memory_limit_bytes: int,
+        resources: dict[str, float] | None,
+        local_directory: str | None,
+        settings: config.Settings,
+    ) -> None:
+        self.address = ""
+        self.workers: dict[str, WorkerInfo] = {}
+        self._name = name
+        self._security = Security(token=token)
+        self._n_workers = n_workers
+        self._threads_per_worker = threads_per_worker
+        self._memory_limit_bytes = memory_limit_bytes
+        self._resources = resources
+        self._local_directory = local_directory
+        self._settings = settings
+        self._next_number = 0
+        self._scheduler: Scheduler | None = None
+        self._started: dict[str, Worker] = {}
+        self._lock: asyncio.Lock | None = None
+
+    async def listening(self) -> str:
+        """Start the scheduler, if it has not been; its address."""
+        if self._lock is None:
+            self._lock = asyncio.Lock()
+        async with self._lock:
+            if self._scheduler is None:
+                scheduler = Scheduler(host="inproc", security=self._security, name=self._name)
+                await scheduler.start()
+                self._scheduler = scheduler
+                self.address = scheduler.address
+        return self.address
+
+    async def ready(self) -> None:
+        """Start the workers, if they have not been."""
+        await self.listening()
+        if not self._next_number:
+            await self.scale(self._n_workers)
+
+    async def scale(self, n: int) -> None:
+        """Start or stop workers until there are `n`; the newest leave first."""
+        await self.listening()
+        assert self._lock is not None
+        async with self._lock:
+            while len(self._started) < n:
+                await self._add_worker()
+            leaving = list(self._started)[n:]
+            await asyncio.gather(*(self._started[name].close() for name in leaving))
+            for name in leaving:
+                del self._started[name], self.workers[name]
+
+    async def close(self) -> None:
+        """End the workers, then the scheduler."""
+        async with AsyncExitStack() as stack:
+            if self._scheduler is not None:
+                stack.push_async_callback(self._scheduler.close)
+            for worker in self._started.values():
+                stack.push_async_callback(worker.close)
+        self._started.clear()
+        self.workers.clear()
+
+    async def _add_worker(self) -> None:
+        name = str(self._next_number)
+        self._next_number += 1
+        worker = Worker(
+            self.address, nthreads=self._threads_per_worker, name=name, memory_limit=self._memory_limit_bytes, resources=self._resources,
+            security=self._security, local_directory=self._local_directory,
+        )  # fmt: skip
+        try:
+            await worker.start()
+        except (JupyterfutError, OSError) as error:
+            raise WorkerStartError(f"worker {name!r} did not start: {error}") from error
+        self._started[name] = worker
+        self.workers[name] = WorkerInfo(name, worker.address, None, self._threads_per_worker, self._memory_limit_bytes, "running", 0)

@@ -1,0 +1,230 @@
+"""The process of a local cluster: a scheduler and, beside it, a nanny for each worker process.
+
+Started by `deploy.LocalCluster` with one line of JSON on stdin (`HostSettings`). It answers on stdout with lines of JSON:
+
+    {"event": "listening", "address": ..., "pid": ...}     at once: clients may connect (they are served when the rest is up)
+    {"event": "workers", "workers": [{...}, ...]}           whenever that changed
+    {"event": "ready"} or {"event": "failed", "error": ...} the first workers have joined, or cannot
+    {"event": "scaled", "id": ..., "error": ...}            the answer to {"op": "scale", "n": ..., "id": ...}
+
+and listens on stdin for {"op": "scale"} and {"op": "close"}. The end of stdin is the end of its owner, hence its own, unless it was started detached.
+
+What counts here is the time to the first result. So the order is: bind the port, start the worker processes, tell the owner the address, and only then
+import the rest, while workers and client do the same.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+from jupyterfut import config
+from jupyterfut.runtime import child, connections, worker_process
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from jupyterfut.runtime.nanny import Nanny
+
+BACKLOG = 1024
+
+
+def host_settings(
+    *,
+    name: str,
+    token: str,
+    n_workers: int,
+    threads_per_worker: int,
+    memory_limit_bytes: int,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    resources: dict[str, float] | None = None,
+    tls: dict[str, str] | None = None,
+    detached: bool = False,
+    kernel_id: str | None = None,
+    local_directory: str | None = None,
+    settings: config.Settings | None = None,
+) -> dict[str, Any]:
+    """What a host is told on its stdin."""
+    return {
+        "name": name, "token": token, "n_workers": n_workers, "threads_per_worker": threads_per_worker, "memory_limit": memory_limit_bytes,
+        "host": host, "port": port, "resources": resources or {}, "tls": tls, "detached": detached, "kernel_id": kernel_id,
+        "local_directory": local_directory, "config": (settings or config.settings()).to_dict(),
+    }  # fmt: skip
+
+
+def main() -> int:
+    """The whole life of the process. Returns its exit code."""
+    parent = child.begin()
+    settings = parent.settings
+    config.use(config.Settings.from_dict(settings["config"], "the parent's settings"))
+    try:
+        listener = _bind(settings["host"], settings["port"])
+    except OSError as error:
+        parent.report({"event": "failed", "error": f"cannot listen on {settings['host']}:{settings['port']}: {error.strerror or error}"})
+        return 1
+    scheme = "tls" if settings["tls"] else "tcp"
+    host, port = listener.getsockname()[:2]
+    address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+    specs = [_spec(settings, address, str(number)) for number in range(settings["n_workers"])]
+    workers = [worker_process.spawn_worker(spec) for spec in specs]
+    parent.report({"event": "listening", "address": address, "pid": os.getpid()})
+    return _serve(parent, listener, address, workers)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=BACKLOG)
+    listener.setblocking(False)
+    return listener
+
+
+def _spec(settings: dict[str, Any], address: str, name: str) -> dict[str, Any]:
+    return worker_process.worker_settings(
+        address, token=settings["token"], name=name, nthreads=settings["threads_per_worker"], memory_limit_bytes=settings["memory_limit"],
+        resources=settings["resources"], host=settings["host"], tls=settings["tls"], local_directory=settings["local_directory"],
+    )  # fmt: skip
+
+
+def _serve(parent: child.Parent, listener: socket.socket, address: str, workers: list[subprocess.Popen[bytes]]) -> int:
+    import asyncio
+
+    from jupyterfut.runtime.host import new_event_loop
+
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(Host(parent, listener, address).run(workers))
+
+
+class Host:
+    """The scheduler and the nannies of one process."""
+
+    def __init__(self, parent: child.Parent, listener: socket.socket, address: str) -> None:
+        self._parent = parent
+        self._listener = listener
+        self._address = address
+        self._nannies: list[Nanny] = []
+        self._next_number = 0
+        self._jobs: set[asyncio.Task[None]] = set()
+
+    async def run(self, workers: list[subprocess.Popen[bytes]]) -> int:
+        """Serve until told to stop, or until the owner is gone. Returns the exit code."""
+        import asyncio
+
+        from jupyterfut.comm import Security
+        from jupyterfut.runtime.process import on_stop_signals
+        from jupyterfut.runtime.scheduler_server import Scheduler
+
+        settings = self._parent.settings
+        tls = settings["tls"] or {}
+        self._security = Security(token=settings["token"], tls_cert=tls.get("cert"), tls_key=tls.get("key"), tls_ca=tls.get("ca"))
+        self._stop = asyncio.Event()
+        self._scale_lock = asyncio.Lock()
+        self._loop = asyncio.get_running_loop()
+        on_stop_signals(self._loop, self._stop.set)
+        lifeline = self._parent.lines(self._loop, self._on_line, self._on_parent_lost)
+        connections.remember_token(self._address, settings["token"])
+        async with Scheduler(sock=self._listener, security=self._security, name=settings["name"]) as self._scheduler:
+            info = connections.write_connection_file(
+                self._address, settings["token"], settings["name"], kernel_id=settings["kernel_id"], detached=settings["detached"], tls_ca=tls.get("ca")
+            )
+            try:
+                for process in workers:
+                    self._add_nanny(process)
+                self._start_job(self._report_ready())
+                self._start_job(self._stop_with_scheduler())
+                await self._stop.wait()
+            finally:
+                for job in self._jobs:
+                    job.cancel()
+                await asyncio.gather(*(nanny.close() for nanny in self._nannies))
+                connections.remove_connection_file(info)
+                lifeline.close()
+                self._parent.end_reports()
+        return 0
+
+    # --- the owner speaks
+
+    def _on_line(self, message: dict[str, Any]) -> None:
+        if message.get("op") == "scale":
+            self._start_job(self._scale(int(message["n"]), message.get("id")))
+        elif message.get("op") == "close":
+            self._stop.set()
+
+    def _on_parent_lost(self) -> None:
+        if not self._parent.settings["detached"]:
+            self._stop.set()
+
+    # --- nannies
+
+    def _add_nanny(self, process: subprocess.Popen[bytes] | None = None) -> Nanny:
+        from jupyterfut.runtime.nanny import Nanny
+
+        settings = self._parent.settings
+        nanny = Nanny(
+            self._address, nthreads=settings["threads_per_worker"], name=str(self._next_number), memory_limit=settings["memory_limit"],
+            resources=settings["resources"], host=settings["host"], security=self._security, local_directory=settings["local_directory"],
+            on_died=self._scheduler.worker_died, on_change=lambda _nanny: self._report_workers(),
+        )  # fmt: skip
+        self._next_number += 1
+        self._nannies.append(nanny)
+        nanny.launch(process)
+        self._start_job(self._forget_when_finished(nanny))
+        return nanny
+
+    async def _forget_when_finished(self, nanny: Nanny) -> None:
+        await nanny.finished()
+        if nanny in self._nannies and not self._stop.is_set():
+            self._nannies.remove(nanny)
+            self._report_workers()
+
+    async def _scale(self, n: int, request: object) -> None:
+        """Bring the number of workers to `n`: the newest leave first."""
+        import asyncio
+
+        error = None
+        async with self._scale_lock:
+            added = [self._add_nanny() for _ in range(n - len(self._nannies))]
+            leaving = self._nannies[max(0, n) :]
+            await asyncio.gather(*(nanny.close() for nanny in leaving))
+            self._nannies = [nanny for nanny in self._nannies if nanny not in leaving]
+            outcomes = await asyncio.gather(*(nanny.joined() for nanny in added), return_exceptions=True)
+            for outcome in outcomes:
+                error = error or (str(outcome) if outcome is not None else None)
+        self._report_workers()
+        self._parent.report({"event": "scaled", "id": request, "error": error})
+
+    async def _report_ready(self) -> None:
+        import asyncio
+
+        outcomes = await asyncio.gather(*(nanny.joined() for nanny in list(self._nannies)), return_exceptions=True)
+        errors = [str(outcome) for outcome in outcomes if outcome is not None]
+        self._parent.report({"event": "failed", "error": errors[0]} if errors else {"event": "ready"})
+
+    async def _stop_with_scheduler(self) -> None:
+        await self._scheduler.finished()
+        self._stop.set()
+
+    def _report_workers(self) -> None:
+        workers = [
+            {"name": n.name, "address": n.worker_address, "pid": n.pid, "nthreads": n.nthreads, "memory_limit": n.memory_limit_bytes,
+             "status": n.status, "restarts": n.restarts}
+            for n in self._nannies
+        ]  # fmt: skip
+        self._parent.report({"event": "workers", "workers": workers})
+
+    def _start_job(self, job: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(job)
+        self._jobs.add(task)
+        task.add_done_callback(self._job_ended)
+
+    def _job_ended(self, task: asyncio.Task[None]) -> None:
+        self._jobs.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._loop.call_exception_handler({"message": "a job of the cluster's host failed", "exception": error, "task": task})
+
+
+if __name__ == "__main__":
+    sys.exit(main())
