@@ -1,14 +1,14 @@
 """Everything that a worker's machine hears (events) and everything that it asks for (effects).
 
-Events come from four sides: the stream to the scheduler (`Received`, `LinkLost`, `Connected`, `ConnectFailed`), the threads that run calls (`Executed`,
-`Failed`, `NotRun`, `Withdrawn`, `Blocked`, `Unblocked`), the data servers of other workers (`Fetched`, `FetchFailed`) and the worker's own data server
-and task clients (`DataPut`, `FromClient`). Effects go back to the same sides. Whoever performs them (the runtime's shell, or the simulator) promises:
+Events come from four sides: the stream to the scheduler (`Received`, `LinkLost`, `Connected`, `ConnectFailed`), the threads that run calls
+(`Executed`, `Failed`, `NotRun`, `Withdrawn`, `Blocked`, `Unblocked`), the data servers of other workers (`Fetched`, `FetchFailed`), the worker's own
+data server and task clients (`DataPut`, `FromClient`). Effects go back to the same sides. Whoever performs them, shell or simulator, promises:
 
 - effects of one `handle` are performed in their order;
 - every `Call` of a `Run` ends in exactly one row of `Executed`, `Failed` or `NotRun`, unless it was withdrawn (a row of `Withdrawn` that says True);
 - every row of a `Withdraw` gets its row in a `Withdrawn`. False: the call has started, or has ended, and its own answer is coming or has come;
 - every `Fetch` gets one `Fetched` or `FetchFailed`, every `Connect` one `Connected` or `ConnectFailed`;
-- `Blocked` and `Unblocked` of one call alternate, `Blocked` first, both before the call's end. (A call may end while it is blocked.);
+- `Blocked` and `Unblocked` of one call alternate, `Blocked` first, both before the call's end, which may come while it is blocked;
 - after `LinkLost`, nothing that came over the old stream is given to the machine.
 
 Rows of many tasks travel as columns: lists of equal length. A list is given away with its event or effect; nobody changes it afterwards.
