@@ -97,7 +97,7 @@ class TaskState:
     __slots__ = (
         "ahead", "args", "attempt", "deaths", "dependencies", "dependents", "estimate_s", "failure", "function", "held", "holds", "key", "missing",
         "nbytes", "options", "payload", "result_holds", "retries_left", "seq", "state", "stealing", "type", "waiters", "wanted_by", "who_has",
-        "worker", "blocked",
+        "worker", "blocked", "fire_and_forget",
     )  # fmt: skip
 
     def __init__(self, key: Key, function: FunctionState | None, args: Payload | None, options: TaskOptions, seq: int) -> None:
@@ -115,6 +115,7 @@ class TaskState:
         self.waiters = 0  # dependents in an ACTIVE state
         self.held = 0  # by `holds`, `result_holds` and coordination items
         self.missing = 0  # WAITING: inputs not in memory
+        self.fire_and_forget = False  # one of `held`: kept until it has finished
         self.worker: WorkerState | None = None  # PROCESSING: where
         self.attempt: Attempt = Attempt(0)  # PROCESSING: which
         self.estimate_s = 0.0  # PROCESSING: what it adds to its worker's occupancy

@@ -180,6 +180,8 @@ class Transitions:
             self._leave_inputs(task, recommendations)
             if task.holds:
                 self.unhold(task, recommendations)
+            if task.fire_and_forget:
+                self.forgotten_fire(task)
         if not (task.wanted_by or task.waiters or task.held):
             recommendations.append((task, RELEASED))
 
@@ -193,6 +195,12 @@ class Transitions:
         """The futures in its arguments are no longer its business."""
         holds, task.holds = task.holds, ()
         self.drop_holds(holds, recommendations)
+
+    @staticmethod
+    def forgotten_fire(task: TaskState) -> None:
+        """It was to be kept until it has finished; it has, or it was cancelled."""
+        task.fire_and_forget = False
+        task.held -= 1
 
     @staticmethod
     def drop_holds(holds: tuple[TaskState, ...], recommendations: Recommendations) -> None:
@@ -295,6 +303,8 @@ class Transitions:
             self._leave_inputs(task, recommendations)
         if task.holds:
             self.unhold(task, recommendations)
+        if task.fire_and_forget:
+            self.forgotten_fire(task)
         if not task.needed:
             recommendations.append((task, RELEASED))
 
@@ -401,6 +411,8 @@ class Transitions:
 
 
 def lost_data(task: TaskState) -> Failure:
+    if not task.type:
+        return Failure("CancelledError", f"the input {task.key!r} is not known any more: it was cancelled, or its last future was released", None, "", task.key)
     what = "the actor" if task.options.actor else "the scattered data"
     return Failure("LostData", f"{what} {task.key!r} is gone: the worker that held its only copy has left, and nothing can make it again", None, "", task.key)
 

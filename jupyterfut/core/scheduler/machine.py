@@ -1,0 +1,513 @@
+"""The scheduler's machine: what each message does.
+
+    machine.handle(event, now) -> effects        events: Received, LinkLost, LinkBack, Tick; effects: Send, Close, Log (core/effects)
+    machine.next_wake() -> seconds or None       when a Tick is wanted although nothing has happened
+
+One event is handled to rest before the next: rows become recommendations, the table settles them, dispatch sends what can be sent, and the mail that was
+written meanwhile is returned, one message for all rows of a kind. Nothing here opens a payload, reads a clock, or knows a socket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from jupyterfut.core.effects import Close, Effect, LinkBack, LinkLost, Log, Received, Tick
+from jupyterfut.core.journal import Journal
+from jupyterfut.core.scheduler import post
+from jupyterfut.core.scheduler.dispatch import Dispatch
+from jupyterfut.core.scheduler.members import Members
+from jupyterfut.core.scheduler.query import Query
+from jupyterfut.core.scheduler.state import (
+    ERRED,
+    FORGOTTEN,
+    MEMORY,
+    PROCESSING,
+    RELEASED,
+    WAITING,
+    ClientState,
+    FunctionState,
+    SchedulerConfig,
+    State,
+    TaskState,
+    WorkerState,
+    with_member,
+    without_member,
+)
+from jupyterfut.core.scheduler.transitions import Recommendations, Transitions
+from jupyterfut.ids import Key, PeerId
+from jupyterfut.wire import messages as m
+
+REBALANCE_S = 0.01
+"""How soon to look again, while a worker idles and another has more than it can run."""
+
+
+class SchedulerMachine:
+    """The machine. Its state is read through `query` and checked by `invariants.check`."""
+
+    def __init__(self, config: SchedulerConfig | None = None) -> None:
+        self.state = State(config or SchedulerConfig())
+        self.transitions = Transitions(self.state)
+        self.dispatch = Dispatch(self.state, self.transitions)
+        self.members = Members(self.state, self.transitions, self.dispatch)
+        self.query = Query(self.state, self.dispatch)
+        self._rebalance_at: float | None = None
+        self._effects: list[Effect] = []
+        self._from_client: dict[type, Callable[[ClientState, Any], None]] = {
+            m.SubmitTasks: self._submit,
+            m.Functions: self._functions,
+            m.ForgetFunctions: self._forget_functions,
+            m.WantKeys: self._want,
+            m.ReleaseKeys: self._release,
+            m.CancelKeys: self._cancel,
+            m.RetryKeys: self._retry,
+            m.FireAndForget: self._fire_and_forget,
+            m.Request: self._request,
+            m.Heartbeat: self._client_heartbeat,
+            m.Goodbye: self._client_goodbye,
+        }
+        self._from_worker: dict[type, Callable[[WorkerState, Any], None]] = {
+            m.TasksDone: self._done,
+            m.TasksFailed: self._failed,
+            m.TasksReturned: self._returned,
+            m.StealAnswer: self._steal_answer,
+            m.TaskBlocked: self._blocked,
+            m.TaskUnblocked: self._unblocked,
+            m.ReplicasAdded: self._replicas_added,
+            m.AddData: self._add_data,
+            m.Heartbeat: self._worker_heartbeat,
+            m.AsClient: self._as_client,
+            m.Goodbye: self._worker_goodbye,
+        }
+
+    @property
+    def journal(self) -> Journal:
+        """What happened to tasks lately; `journal.story(key)`."""
+        return self.state.journal
+
+    # --- the door
+
+    def handle(self, event: Received | LinkLost | LinkBack | Tick, now: float) -> list[Effect]:
+        """Take in one event; return what follows."""
+        self.state.now = now
+        effects = self._effects
+        kind = type(event)
+        if kind is Received:
+            self._received(event.peer, event.message)  # type: ignore[union-attr]  # mypy does not narrow by `type(...) is`
+        elif kind is LinkLost:
+            self._link_lost(event.peer, event.reason)  # type: ignore[union-attr]  # as above
+        elif kind is LinkBack:
+            member = self.state.peers.get(event.peer)  # type: ignore[union-attr]  # as above
+            if isinstance(member, ClientState):
+                self.members.client_back(member)
+        else:
+            self._tick()
+        return self._rest(effects)
+
+    def _rest(self, effects: list[Effect]) -> list[Effect]:
+        state = self.state
+        dispatch = self.dispatch
+        if state.ready.length or state.ready.order or state.restricted or state.touched:
+            dispatch.run()
+            dispatch.classify_touched()
+        if state.idle and state.crowded and dispatch.balance():
+            if self._rebalance_at is None:
+                self._rebalance_at = state.now + REBALANCE_S
+        else:
+            self._rebalance_at = None
+        if state.dirty:
+            effects.extend(post.collect(state))
+        if effects:
+            self._effects = []
+        return effects
+
+    def next_wake(self) -> float | None:
+        """When to send a `Tick` at the latest."""
+        state = self.state
+        times = [parked.deadline for parked in state.parked if parked.deadline is not None]
+        times.extend(client.away_until for client in state.clients.values() if client.away_until is not None)
+        if state.workers:
+            times.append(min(worker.last_seen for worker in state.workers.values()) + state.config.worker_timeout_s)
+        if self._rebalance_at is not None:
+            times.append(self._rebalance_at)
+        return min(times) if times else None
+
+    def _tick(self) -> None:
+        state = self.state
+        now = state.now
+        if self._rebalance_at is not None and now >= self._rebalance_at:
+            self._rebalance_at = None
+        for worker in list(state.workers.values()):
+            if now >= worker.last_seen + state.config.worker_timeout_s:
+                reason = f"it has said nothing for {state.config.worker_timeout_s:g} s"
+                self._effects.append(Close(worker.peer, reason))
+                self.members.lose_worker(worker, reason, self._effects)
+        for client in list(state.clients.values()):
+            if client.away_until is not None and now >= client.away_until:
+                self._effects.append(Close(client.peer, "the client's lease is over"))
+                self._effects.append(Log("info", f"{client.id} has been away for {state.config.client_lease_s:g} s: its futures are released"))
+                self.members.forget_client(client)
+        self.query.answer_parked()
+
+    def _received(self, peer: PeerId, message: m.Message) -> None:
+        state = self.state
+        member = state.peers.get(peer)
+        kind = type(message)
+        if type(member) is WorkerState:
+            member.last_seen = state.now
+            handler = self._from_worker.get(kind)
+            if handler is not None:
+                handler(member, message)
+                return
+        elif type(member) is ClientState:
+            from_client = self._from_client.get(kind)
+            if from_client is not None:
+                from_client(member, message)
+                return
+        if kind is m.WorkerHello and type(member) is not ClientState:
+            self.members.welcome_worker(peer, message, self._effects)  # type: ignore[arg-type]  # narrowed by `kind`
+            self.query.answer_parked()
+        elif kind is m.ClientHello and type(member) is not WorkerState:
+            self.members.welcome_client(peer, message, None, self._effects)  # type: ignore[arg-type]  # narrowed by `kind`
+        elif kind is m.NannyHello:
+            state.peers[peer] = None
+        elif kind is m.WorkerDied and member is None and peer in state.peers:
+            self._worker_died(message)  # type: ignore[arg-type]  # narrowed by `kind`
+        elif peer in state.peers:
+            self._effects.append(Log("error", f"peer {peer} may not send {kind.__name__}"))
+            self._effects.append(Close(peer, f"{kind.__name__} is not for this peer to send"))
+            self._link_lost(peer, "protocol error")
+        # else: mail from somebody who was sent away; the shell closes that stream
+
+    def _link_lost(self, peer: PeerId, reason: str) -> None:
+        member = self.state.peers.get(peer)
+        if type(member) is WorkerState:
+            self.members.lose_worker(member, reason, self._effects)
+        elif type(member) is ClientState:
+            self.members.client_away(member)
+        else:
+            self.state.peers.pop(peer, None)
+
+    # --- from clients: tasks
+
+    def _submit(self, client: ClientState, message: m.SubmitTasks) -> None:
+        state = self.state
+        tasks = state.tasks
+        function = state.functions.get(message.function)
+        options = message.options
+        recommendations: Recommendations = []
+        dependencies, holds = message.dependencies, message.holds
+        alone = client.alone
+        wanted = client.wanted
+        seq = state.next_seq
+        for i, key in enumerate(message.keys):
+            task = tasks.get(key)
+            if task is not None and (task.function is not None or task.state not in (RELEASED, ERRED)):
+                self._want_task(client, task, recommendations)
+                continue
+            if function is None:
+                failure = m.Failure("ProtocolError", f"{key}: the function {message.function} was never sent", None, "", key)
+                post.append(state, client.outbox, m.KeysFailed([key], [failure]))
+                continue
+            if task is None:
+                tasks[key] = task = TaskState(key, function, message.args[i], options, seq)
+                task.wanted_by = alone
+            else:  # a name without a recipe (data that was let go, an unknown input) gets one
+                task.function, task.args, task.options, task.seq = function, message.args[i], options, seq
+                task.wanted_by = with_member(task.wanted_by, client)
+            seq += 1
+            function.users += 1
+            wanted[task] = None
+            if dependencies and dependencies[i]:
+                self._link(task, dependencies[i], recommendations)
+            if holds and holds[i]:
+                task.holds = self._hold(holds[i])
+            recommendations.append((task, WAITING))
+            if task.failure is not None and task.state == RELEASED:
+                recommendations.append((task, ERRED))
+        state.next_seq = seq
+        self.transitions.settle(recommendations)
+
+    def _link(self, task: TaskState, keys: list[Key], recommendations: Recommendations) -> None:
+        tasks = self.state.tasks
+        inputs: dict[TaskState, None] = {}
+        for key in keys:
+            dependency = tasks.get(key)
+            if dependency is task:
+                continue
+            if dependency is None:  # a placeholder that fails at once, and with it what asked for it
+                dependency = TaskState(key, None, None, m.TaskOptions(), 0)
+                tasks[key] = dependency
+            inputs[dependency] = None
+            if dependency.dependents is None:
+                dependency.dependents = {task: None}
+            else:
+                dependency.dependents[task] = None
+        task.dependencies = tuple(inputs)
+        if len(inputs) != len(keys):
+            text = f"{task.key!r} names itself, or one input twice, among its inputs"
+            task.failure = m.Failure("ProtocolError", text, None, "", task.key)
+
+    def _hold(self, keys: list[Key]) -> tuple[TaskState, ...]:
+        tasks = self.state.tasks
+        held = tuple(task for task in map(tasks.get, keys) if task is not None)
+        for task in held:
+            task.held += 1
+        return held
+
+    def _want_task(self, client: ClientState, task: TaskState, recommendations: Recommendations) -> None:
+        """One more client wants a task that is known; it hears at once how things stand."""
+        state = self.state
+        task.wanted_by = with_member(task.wanted_by, client)
+        client.wanted[task] = None
+        if task.state == MEMORY:
+            post.ready(state, client, task, task.payload)
+        elif task.state == ERRED:
+            assert task.failure is not None
+            post.append(state, client.outbox, m.KeysFailed([task.key], [task.failure]))
+        elif task.state == RELEASED:
+            recommendations.append((task, WAITING))
+
+    def _want(self, client: ClientState, message: m.WantKeys) -> None:
+        recommendations: Recommendations = []
+        for key in message.keys:
+            task = self.state.tasks.get(key)
+            if task is None:
+                post.append(self.state, client.outbox, m.KeysLost([key], f"the scheduler does not know {key!r} any more: its last future was gone"))
+            else:
+                self._want_task(client, task, recommendations)
+        self.transitions.settle(recommendations)
+
+    def _release(self, client: ClientState, message: m.ReleaseKeys) -> None:
+        recommendations: Recommendations = []
+        tasks = self.state.tasks
+        wanted = client.wanted
+        for key in message.keys:
+            task = tasks.get(key)
+            if task is None or task not in wanted:
+                continue
+            del wanted[task]
+            task.wanted_by = without_member(task.wanted_by, client)
+            if not (task.wanted_by or task.waiters or task.held):
+                recommendations.append((task, RELEASED if task.state != RELEASED else FORGOTTEN))
+        self.transitions.settle(recommendations)
+
+    def _cancel(self, client: ClientState, message: m.CancelKeys) -> None:
+        """The tasks and all that stands on them, dependants first. A key that another client wants goes on for that client, unless `force`."""
+        state = self.state
+        closure: dict[TaskState, None] = {task: None for task in map(state.tasks.get, message.keys) if task is not None}
+        for task in (pending := list(closure)):
+            for dependent in task.dependents or ():
+                if dependent not in closure:
+                    closure[dependent] = None
+                    pending.append(dependent)
+        recommendations: Recommendations = []
+        for task in reversed(closure):
+            for owner in task.wanted_by if message.force else task.wanted_by and (client,):
+                if task in owner.wanted:
+                    del owner.wanted[task]
+                    task.wanted_by = without_member(task.wanted_by, owner)
+                    post.append(state, owner.outbox, m.KeysCancelled([task.key], "cancelled"))
+            if task.fire_and_forget:
+                self.transitions.forgotten_fire(task)
+            if not task.needed:
+                recommendations.append((task, RELEASED if task.state != RELEASED else FORGOTTEN))
+        self.transitions.settle(recommendations)
+
+    def _retry(self, client: ClientState, message: m.RetryKeys) -> None:
+        """Failed tasks run again; first those of their inputs that failed."""
+        recommendations: Recommendations = []
+        seen: dict[TaskState, None] = {task: None for task in map(self.state.tasks.get, message.keys) if task is not None}
+        for task in (pending := list(seen)):
+            if task.state == ERRED:
+                for dependency in task.dependencies:
+                    if dependency.state == ERRED and dependency not in seen:
+                        seen[dependency] = None
+                        pending.append(dependency)
+        for task in reversed(seen):
+            if task.state == ERRED and task.function is not None:
+                recommendations.append((task, WAITING))
+        self.transitions.settle(recommendations)
+
+    def _fire_and_forget(self, client: ClientState, message: m.FireAndForget) -> None:
+        for task in self._hold(message.keys):
+            if task.state in (MEMORY, ERRED) or task.fire_and_forget:
+                task.held -= 1
+            else:
+                task.fire_and_forget = True
+
+    # --- from clients: functions, requests, life
+
+    def _functions(self, client: ClientState, message: m.Functions) -> None:
+        functions = self.state.functions
+        for id, payload, name in zip(message.ids, message.payloads, message.names, strict=True):
+            function = functions.get(id)
+            if function is None:
+                function = functions[id] = FunctionState(id, payload, name)
+            function.clients[client] = None
+            client.functions[function] = None
+
+    def _forget_functions(self, client: ClientState, message: m.ForgetFunctions) -> None:
+        for id in message.ids:
+            function = self.state.functions.get(id)
+            if function is not None and function in client.functions:
+                del client.functions[function]
+                del function.clients[client]
+                if not function.users and not function.clients:
+                    post.forget_function(self.state, function)
+
+    def _request(self, client: ClientState, message: m.Request) -> None:
+        recommendations = self.query.request(client, message)
+        if recommendations:
+            self.transitions.settle(recommendations)
+
+    def _client_heartbeat(self, client: ClientState, message: m.Heartbeat) -> None:
+        pass  # that it came is all: the shell's session has noted it
+
+    def _client_goodbye(self, client: ClientState, message: m.Goodbye) -> None:
+        if client.worker is None:
+            self._effects.append(Close(client.peer, "goodbye"))
+        self.members.forget_client(client)
+
+    # --- from workers
+
+    def _done(self, worker: WorkerState, message: m.TasksDone) -> None:
+        state = self.state
+        tasks = state.tasks
+        finish = self.transitions.finish
+        measured = self.dispatch.measured
+        journal = state.journal.entries
+        now = state.now
+        recommendations: Recommendations = []
+        holds = message.holds
+        worker.last_report = now
+        for key, attempt, payload, type_name, nbytes, duration in zip(
+            message.keys, message.attempts, message.payloads, message.types, message.nbytes, message.durations, strict=True
+        ):
+            task = tasks.get(key)
+            if task is None or task.attempt != attempt or task.state != PROCESSING:
+                self._stale(worker, key, task)
+                continue
+            if holds and key in holds:
+                task.result_holds = self._hold(holds[key])
+            measured(task, duration)
+            finish(task, worker, payload, type_name, nbytes, recommendations)
+            journal.append((now, key, "processing -> memory", attempt))
+        self.transitions.settle(recommendations)
+        if worker.ahead_parked:
+            self.dispatch.unpark(worker)
+
+    def _stale(self, worker: WorkerState, key: Key, task: TaskState | None) -> None:
+        """A result that nobody waits for any more. The worker may drop it, unless it has been asked for the same key again."""
+        if task is not None and (worker in task.who_has or task.worker is worker):
+            return
+        post.append(self.state, worker.outbox, m.ReleaseData([key]))
+
+    def _current(self, worker: WorkerState, key: Key, attempt: int) -> TaskState | None:
+        task = self.state.tasks.get(key)
+        if task is None or task.attempt != attempt or task.state != PROCESSING or task.worker is not worker:
+            return None
+        return task
+
+    def _failed(self, worker: WorkerState, message: m.TasksFailed) -> None:
+        recommendations: Recommendations = []
+        worker.last_report = self.state.now
+        for key, attempt, failure in zip(message.keys, message.attempts, message.failures, strict=True):
+            task = self._current(worker, key, attempt)
+            if task is None:
+                continue
+            if task.retries_left > 0:
+                task.retries_left -= 1
+                recommendations.append((task, WAITING))
+            else:
+                task.failure = failure
+                self.transitions.fail_processing(task, recommendations)
+                self.state.journal.entries.append((self.state.now, key, "processing -> erred", attempt))
+        self.transitions.settle(recommendations)
+        if worker.ahead_parked:
+            self.dispatch.unpark(worker)
+
+    def _returned(self, worker: WorkerState, message: m.TasksReturned) -> None:
+        """The worker could not get the inputs, or the task asked to run again."""
+        recommendations: Recommendations = []
+        for key, attempt, missing in zip(message.keys, message.attempts, message.missing, strict=True):
+            self.query.note_missing(missing, recommendations)
+            task = self._current(worker, key, attempt)
+            if task is not None:
+                recommendations.append((task, WAITING))
+        self.transitions.settle(recommendations)
+
+    def _steal_answer(self, worker: WorkerState, message: m.StealAnswer) -> None:
+        recommendations: Recommendations = []
+        for key, attempt, given in zip(message.keys, message.attempts, message.given, strict=True):
+            task = self._current(worker, key, attempt)
+            if task is not None:
+                task.stealing = False
+                if given:
+                    recommendations.append((task, WAITING))
+        self.transitions.settle(recommendations)
+
+    def _blocked(self, worker: WorkerState, message: m.TaskBlocked) -> None:
+        task = self._current(worker, message.key, message.attempt)
+        if task is not None and not task.blocked:
+            task.blocked = True
+            worker.blocked += 1
+            self.state.touched[worker] = None
+
+    def _unblocked(self, worker: WorkerState, message: m.TaskUnblocked) -> None:
+        task = self._current(worker, message.key, message.attempt)
+        if task is not None and task.blocked:
+            task.blocked = False
+            worker.blocked -= 1
+            self.state.touched[worker] = None
+
+    def _replicas_added(self, worker: WorkerState, message: m.ReplicasAdded) -> None:
+        for key in message.keys:
+            task = self.state.tasks.get(key)
+            if task is not None and task.state == MEMORY:
+                self.transitions.add_replica(task, worker)
+            else:
+                self._stale(worker, key, task)
+
+    def _add_data(self, worker: WorkerState, message: m.AddData) -> None:
+        """Scattered data: the worker has it, the client wants it."""
+        state = self.state
+        client = state.clients.get(message.client)
+        if client is None:
+            failure = m.Failure("ClosedError", f"{message.client} is not connected to this scheduler", None, "", message.keys[0] if message.keys else Key(""))
+            post.append(state, worker.outbox, m.Reply(message.id, None, failure))
+            post.append(state, worker.outbox, m.ReleaseData(list(message.keys)))
+            return
+        recommendations: Recommendations = []
+        for key, nbytes, type_name in zip(message.keys, message.nbytes, message.types, strict=True):
+            task = self.query.data_task(client, key, nbytes, type_name)
+            if task.state != MEMORY:
+                recommendations.append((task, MEMORY))
+            self.transitions.add_replica(task, worker)
+        self.transitions.settle(recommendations)
+        post.append(state, worker.outbox, m.Reply(message.id, None, None))
+
+    def _worker_heartbeat(self, worker: WorkerState, message: m.Heartbeat) -> None:
+        worker.metrics = message.metrics
+
+    def _as_client(self, worker: WorkerState, message: m.AsClient) -> None:
+        inner = message.message
+        client = worker.clients.get(message.client)
+        if type(inner) is m.ClientHello:
+            self.members.welcome_client(worker.peer, inner, worker, self._effects)
+        elif client is not None:
+            handler = self._from_client.get(type(inner))
+            if handler is not None:
+                handler(client, inner)
+            else:
+                self._effects.append(Log("error", f"a client inside {worker.name} may not send {type(inner).__name__}"))
+
+    def _worker_goodbye(self, worker: WorkerState, message: m.Goodbye) -> None:
+        self._effects.append(Close(worker.peer, message.reason))
+        self.members.lose_worker(worker, message.reason, self._effects, blame=False)
+
+    def _worker_died(self, message: m.WorkerDied) -> None:
+        worker = self.state.workers_by_name.get(message.name)
+        if worker is not None and worker.pid == message.pid:
+            self._effects.append(Close(worker.peer, message.text))
+            self.members.lose_worker(worker, message.text, self._effects)

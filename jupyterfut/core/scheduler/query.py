@@ -1,0 +1,231 @@
+"""Questions with an answer: the handlers of `Request`, by `op`.
+
+Most only read and answer with plain MessagePack values, which is also all that other layers (CLI, views, dashboard) get to see of the state. Those that
+change something (`scatter_small`, `missing`) return recommendations for the machine to settle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from jupyterfut.core.scheduler import post
+from jupyterfut.core.scheduler.dispatch import Dispatch, matches
+from jupyterfut.core.scheduler.state import ERRED, MEMORY, QUEUED, RELEASED, STATES, WAITING, ClientState, ParkedRequest, State, TaskState, WorkerState, with_member
+from jupyterfut.core.scheduler.transitions import Recommendations
+from jupyterfut.ids import Key
+from jupyterfut.wire.messages import Failure, Reply, Request, TaskOptions
+from jupyterfut.wire.payload import payload_nbytes
+
+
+class BadRequest(Exception):
+    """The request cannot be answered; the text goes back to the one who asked."""
+
+
+class Query:
+    def __init__(self, state: State, dispatch: Dispatch) -> None:
+        self.state = state
+        self.dispatch = dispatch
+        self.ops: dict[str, Callable[[ClientState, dict[str, Any]], Any]] = {
+            "locate": self.locate,
+            "plan_scatter": self.plan_scatter,
+            "identity": self.identity,
+            "who_has": self.who_has,
+            "has_what": self.has_what,
+            "processing": self.processing,
+            "nthreads": self.nthreads,
+            "why_pending": self.why_pending,
+            "story": self.story,
+        }
+
+    def request(self, client: ClientState, request: Request) -> Recommendations:
+        """Answer, or park the request until it can be answered. A bad request gets its own error and hurts nobody else."""
+        recommendations: Recommendations = []
+        try:
+            if request.op == "wait_for_workers":
+                self._park(client, request)
+                return recommendations
+            if request.op == "missing":
+                value = self.note_missing(request.args["keys"], recommendations)
+            elif request.op == "scatter_small":
+                value = self._scatter_small(client, request.args, recommendations)
+            elif request.op in self.ops:
+                value = self.ops[request.op](client, request.args)
+            else:
+                raise BadRequest(f"the scheduler knows no request {request.op!r}")
+        except BadRequest as error:
+            failure = Failure("ValueError", str(error), None, "", Key(""))
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            failure = Failure("ValueError", f"malformed request {request.op!r}: {type(error).__name__}: {error}", None, "", Key(""))
+        else:
+            post.append(self.state, client.outbox, Reply(request.id, value, None))
+            return recommendations
+        post.append(self.state, client.outbox, Reply(request.id, None, failure))
+        return recommendations
+
+    # --- parked
+
+    def _park(self, client: ClientState, request: Request) -> None:
+        wanted = request.args["n"]
+        timeout_s = request.args.get("timeout_s")
+        deadline = None if timeout_s is None else self.state.now + timeout_s
+        self.state.parked.append(ParkedRequest(client, request.id, int(wanted), deadline))
+        self.answer_parked()
+
+    def answer_parked(self) -> None:
+        """Answer the parked requests whose condition or deadline has come."""
+        state = self.state
+        here = len(state.workers)
+        waiting = []
+        for parked in state.parked:
+            if here >= parked.workers_wanted:
+                post.append(state, parked.client.outbox, Reply(parked.id, here, None))
+            elif parked.deadline is not None and state.now >= parked.deadline:
+                text = f"waited for {parked.workers_wanted} workers; {here} are here"
+                post.append(state, parked.client.outbox, Reply(parked.id, None, Failure("TimeoutError", text, None, "", Key(""))))
+            else:
+                waiting.append(parked)
+        state.parked = waiting
+
+    # --- data
+
+    def locate(self, client: ClientState, args: dict[str, Any]) -> dict[str, list[str]]:
+        """Addresses of the workers that hold each key; [] for a key that nobody holds."""
+        found: dict[str, list[str]] = {}
+        for key in args["keys"]:
+            task = self.state.tasks.get(key)
+            found[key] = [worker.address for worker in task.who_has] if task is not None and task.state == MEMORY else []
+        return found
+
+    def note_missing(self, missing: list[list[str]], recommendations: Recommendations) -> None:
+        """Pairs of a key and the address that was said to hold it and does not."""
+        for key, address in missing:
+            task = self.state.tasks.get(Key(key))
+            worker = self.state.workers.get(address)  # type: ignore[call-overload]  # an address on the wire is a str
+            if task is not None and worker is not None and worker in task.who_has:
+                self.remove_replica(task, worker, recommendations)
+
+    def remove_replica(self, task: TaskState, worker: WorkerState, recommendations: Recommendations) -> None:
+        self.dispatch.transitions.remove_replica(task, worker, recommendations)
+
+    def plan_scatter(self, client: ClientState, args: dict[str, Any]) -> list[list[str]]:
+        """For each of `count` items the workers that should get it: round robin over threads, the emptiest worker first; all of them for `broadcast`."""
+        names = tuple(args.get("workers") or ())
+        workers = [w for w in self.state.workers.values() if not names or matches(w, names)]
+        if not workers:
+            raise BadRequest(f"no worker matches {list(names)}" if names else "there are no workers to scatter to")
+        if args.get("broadcast"):
+            return [[worker.address for worker in workers]] * args["count"]
+        workers.sort(key=lambda worker: worker.nbytes)
+        threads = [worker.address for worker in workers for _ in range(worker.nthreads)]
+        return [[threads[i % len(threads)]] for i in range(args["count"])]
+
+    def data_task(self, client: ClientState, key: Key, nbytes: int, type_name: str) -> TaskState:
+        """The record of a piece of scattered data, which `client` wants from now on."""
+        state = self.state
+        task = state.tasks.get(key)
+        if task is None:
+            task = state.tasks[key] = TaskState(key, None, None, TaskOptions(), state.next_seq)
+            state.next_seq += 1
+        if task.state != MEMORY:
+            task.nbytes = nbytes
+            task.type = type_name
+        task.wanted_by = with_member(task.wanted_by, client)
+        client.wanted[task] = None
+        return task
+
+    def _scatter_small(self, client: ClientState, args: dict[str, Any], recommendations: Recommendations) -> None:
+        """Data so small that the scheduler itself is its holder, and sends it along with the tasks that use it."""
+        keys, payloads, types, nbytes = args["keys"], args["payloads"], args["types"], args["nbytes"]
+        for key, payload, type_name, size in zip(keys, payloads, types, nbytes, strict=True):
+            task = self.data_task(client, key, size, type_name)
+            if task.payload is None and task.state != MEMORY:
+                task.payload = payload
+                self.state.retained_bytes += payload_nbytes(payload)
+                recommendations.append((task, MEMORY))
+
+    # --- reading
+
+    def identity(self, client: ClientState | None, args: dict[str, Any]) -> dict[str, Any]:
+        """Workers and counts of tasks."""
+        state = self.state
+        counts = dict.fromkeys(STATES[:-1], 0)
+        for task in state.tasks.values():
+            counts[task.state] += 1
+        return {
+            "workers": {worker.address: self.worker_facts(worker) for worker in state.workers.values()},
+            "tasks": counts,
+            "clients": len(state.clients),
+            "functions": len(state.functions),
+        }
+
+    @staticmethod
+    def worker_facts(worker: WorkerState) -> dict[str, Any]:
+        return {
+            "name": worker.name,
+            "nthreads": worker.nthreads,
+            "memory_limit_bytes": worker.memory_limit_bytes,
+            "resources": worker.resources,
+            "pid": worker.pid,
+            "host": worker.info.get("host", ""),
+            "processing": len(worker.processing),
+            "executing": min(len(worker.processing) - worker.blocked, worker.nthreads),
+            "in_memory": len(worker.has),
+            "managed_bytes": worker.nbytes,
+            "metrics": worker.metrics,
+        }
+
+    def who_has(self, client: ClientState, args: dict[str, Any]) -> dict[str, list[str]]:
+        keys = args.get("keys")
+        if keys is None:
+            keys = [key for key, task in self.state.tasks.items() if task.state == MEMORY]
+        return self.locate(client, {"keys": keys})
+
+    def has_what(self, client: ClientState, args: dict[str, Any]) -> dict[str, list[str]]:
+        return {worker.address: [task.key for task in worker.has] for worker in self._chosen(args)}
+
+    def processing(self, client: ClientState, args: dict[str, Any]) -> dict[str, list[str]]:
+        return {worker.address: [task.key for task in worker.processing] for worker in self._chosen(args)}
+
+    def nthreads(self, client: ClientState, args: dict[str, Any]) -> dict[str, int]:
+        return {worker.address: worker.nthreads for worker in self._chosen(args)}
+
+    def _chosen(self, args: dict[str, Any]) -> list[WorkerState]:
+        names = tuple(args.get("workers") or ())
+        return [worker for worker in self.state.workers.values() if not names or matches(worker, names)]
+
+    def story(self, client: ClientState, args: dict[str, Any]) -> list[list[Any]]:
+        return [[now, key, what, detail] for now, key, what, detail in self.state.journal.story(*args["keys"])]
+
+    def why_pending(self, client: ClientState, args: dict[str, Any]) -> str:
+        """One line that says what a pending task waits for."""
+        state = self.state
+        task = state.tasks.get(args["key"])
+        if task is None:
+            return "unknown to the scheduler"
+        if task.state == WAITING:
+            inputs = [d.key for d in task.dependencies if d.state != MEMORY]
+            return f"waits for {len(inputs)} inputs, {inputs[0]} first" if inputs else "waits"
+        if task.state == QUEUED:
+            return self._why_queued(task)
+        if task.state in (RELEASED, ERRED, MEMORY):
+            return task.state
+        where = task.worker.name if task.worker is not None else "?"
+        return f"blocked on worker {where}" if task.blocked else f"at worker {where}"
+
+    def _why_queued(self, task: TaskState) -> str:
+        state, options = self.state, task.options
+        if not state.workers:
+            return "there are no workers"
+        everybody = list(state.workers.values())
+        if options.workers and not options.allow_other_workers:
+            named = [w for w in everybody if matches(w, tuple(options.workers))]
+            if not named:
+                return f"no worker matches {', '.join(options.workers)}"
+            everybody = named
+        if options.resources:
+            able = [w for w in everybody if all(w.resources.get(name, 0.0) >= amount for name, amount in options.resources.items())]
+            if not able:
+                wanted = ", ".join(f"{name}={amount:g}" for name, amount in options.resources.items())
+                return f"no worker has the resources {wanted}"
+        return "every suitable worker is busy"
