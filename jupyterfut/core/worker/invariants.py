@@ -31,7 +31,7 @@ def _claim(machine: WorkerMachine, holds: bool, text: str, *keys: Key) -> None:
 
 
 def _check_tasks(machine: WorkerMachine) -> None:
-    queued = Counter(id(entry[2]) for entry in machine.ready.heap if entry[2].state == "ready")
+    queued = Counter(id(task) for task in machine.ready if task.state == "ready")
     for key, task in machine.tasks.items():
         _claim(machine, task.key == key, "a task stands under another key", key)
         _claim(machine, task.state in ("waiting", "ready", "handed"), f"a live task is {task.state}", key)

@@ -8,6 +8,7 @@ and not one long one. A blocked (or seceded) call has given its thread's place t
 
 from __future__ import annotations
 
+from jupyterfut.core.worker.tasks import ReadyQueue, Task
 from jupyterfut.ids import Attempt, FunctionId, Key
 
 UNKNOWN_S = float("inf")
@@ -30,17 +31,34 @@ class Slots:
         self.backlog_s = 0.0  #: expected seconds of all that is busy and measured
         self.costs: dict[FunctionId, float] = {}  #: expected seconds of a call, by function
 
-    def has_room(self, function: FunctionId) -> bool:
-        """Whether one more call of this function may be handed over."""
-        if len(self.busy) - len(self.blocked) < self.nthreads:
-            return True
-        return self.backlog_s + self.costs.get(function, UNKNOWN_S) <= self.lookahead_s
-
-    def take(self, key: Key, attempt: Attempt, function: FunctionId) -> None:
-        """A call is handed over."""
-        cost = self.costs.get(function, 0.0)
-        self.busy[attempt] = (key, function, cost)
-        self.backlog_s += cost
+    def fill(self, ready: ReadyQueue) -> list[Task]:
+        """Take from the queue what may be handed over now, best first."""
+        taken = []
+        busy, line, heap = self.busy, ready.line, ready.heap
+        places = self.nthreads - len(busy) + len(self.blocked)
+        room_s = self.lookahead_s - self.backlog_s
+        function: FunctionId | None = None
+        cost = UNKNOWN_S
+        while True:
+            task = line[0] if line and not heap and line[0].state == "ready" else ready.peek()  # the first: nearly always, and quicker
+            if task is None:
+                break
+            if task.function != function:
+                function = task.function
+                cost = self.costs.get(function, UNKNOWN_S)
+            if places <= 0 and cost > room_s:
+                break
+            if line and line[0] is task:
+                line.popleft()
+            else:
+                ready.pop()
+            taken.append(task)
+            places -= 1
+            if cost is not UNKNOWN_S:
+                room_s -= cost
+            busy[task.attempt] = (task.key, function, 0.0 if cost is UNKNOWN_S else cost)
+        self.backlog_s = self.lookahead_s - room_s
+        return taken
 
     def free(self, attempt: Attempt) -> None:
         """The call has ended, or was withdrawn."""

@@ -8,7 +8,6 @@ each ends with the tasks in their places and the effects in `machine.effects`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from heapq import heappop
 from typing import TYPE_CHECKING
 
 from jupyterfut.core.worker.events import Drop, Run, Withdraw
@@ -96,21 +95,8 @@ def arrive(machine: WorkerMachine, keys: Iterable[Key], now: float) -> None:
 
 def hand_over(machine: WorkerMachine, now: float) -> None:
     """Fill the run queue, best first, as far as `slots` allow."""
-    heap = machine.ready.heap
-    if not heap:
-        return
-    slots = machine.slots
-    has_room, take = slots.has_room, slots.take
-    handed = []
-    while heap:
-        task = heap[0][2]
-        if task.state == "ready":
-            if not has_room(task.function):
-                break
-            take(task.key, task.attempt, task.function)
-            handed.append(task)
-        heappop(heap)
-    move(machine, handed, "handed", "handed", now)
+    if machine.ready.line or machine.ready.heap:
+        move(machine, machine.slots.fill(machine.ready), "handed", "handed", now)
 
 
 def leave(machine: WorkerMachine, tasks: list[Task], why: str, now: float) -> None:
