@@ -1,0 +1,183 @@
+"""The simulated processes: what they have in common, and the scheduler's.
+
+A node is a runtime's shell without sockets and threads: it gives events to its machine one at a time, performs the effects in their order, wakes it when it asked to be woken, and calls the
+machine's invariants after every event (or every k-th). A node that is dead does nothing any more; one that is frozen (a process that got no time) does everything later.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from jupyterfut.core.effects import Close, LinkLost, Log, Received, Send, Tick
+from jupyterfut.core.scheduler import SchedulerConfig, SchedulerMachine
+from jupyterfut.core.scheduler.invariants import check
+from jupyterfut.ids import PeerId
+from jupyterfut.sim.network import Link
+from jupyterfut.wire.messages import Message
+
+if TYPE_CHECKING:
+    from jupyterfut.sim.world import World
+
+
+class Node:
+    """One process. Subclasses set `machine`, `performers` and `check`."""
+
+    machine: Any
+    performers: dict[type, Callable[[Any], None]]
+    check: Callable[[Any], None]
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world = world
+        self.clock = world.clock
+        self.name = name
+        self.alive = True
+        self.frozen = False
+        self.offset_s = world.rng.choice((0.0, 17.0, 5_000.0))  # monotonic clocks of different machines have nothing in common
+        self.logs: list[Log] = []
+        self.drains = 0
+        self._parked: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+        self._inbox: deque[Any] = deque()
+        self._draining = False
+        self._wake_at: float | None = None
+        self._until_check = world.check_every
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}{'' if self.alive else ' dead'}{' frozen' if self.frozen else ''}>"
+
+    # --- time
+
+    def after(self, delay_s: float, fn: Callable[..., None], *args: Any) -> None:
+        """Call `fn(*args)` in this process in `delay_s` seconds: not if it is dead by then, later if it is frozen."""
+        self.clock.after(delay_s, self.enter, fn, args)
+
+    def enter(self, fn: Callable[..., None], args: tuple[Any, ...]) -> None:
+        """Something happens in this process."""
+        if self.frozen:
+            self._parked.append((fn, args))
+        elif self.alive:
+            fn(*args)
+
+    def freeze(self) -> None:
+        """The process gets no time any more."""
+        self.frozen = True
+
+    def thaw(self) -> None:
+        """It does now what it should have done, in order."""
+        self.frozen = False
+        parked, self._parked = self._parked, []
+        for fn, args in parked:
+            self.clock.after(0.0, self.enter, fn, args)
+
+    def receive(self, link: Link, messages: list[Message]) -> None:
+        """End of a link: a frame has arrived."""
+        self.enter(self.on_frame, (link, messages))
+
+    def link_lost(self, link: Link, reason: str) -> None:
+        """End of a link: it is gone."""
+        self.enter(self.on_link_lost, (link, reason))
+
+    def on_frame(self, link: Link, messages: list[Message]) -> None:
+        raise AssertionError(f"{self} has no links")
+
+    def on_link_lost(self, link: Link, reason: str) -> None:
+        raise AssertionError(f"{self} has no links")
+
+    # --- the machine
+
+    def post(self, event: Any) -> None:
+        """Give the machine an event; an event that comes while effects are performed waits for its turn."""
+        inbox = self._inbox
+        inbox.append(event)
+        if self._draining:
+            return
+        self._draining = True
+        machine = self.machine
+        performers = self.performers
+        now = self.clock.now + self.offset_s
+        world = self.world
+        while inbox:
+            happened = inbox.popleft()
+            effects = machine.handle(happened, now)
+            world.events += 1
+            if world.trace is not None:
+                world.trace.note(self, happened, effects)
+            for effect in effects:
+                performers[type(effect)](effect)
+            self._until_check -= 1
+            if self._until_check <= 0:
+                self._until_check = world.check_every
+                if world.check_every:
+                    type(self).check(machine)
+        self._draining = False
+        wake = machine.next_wake()
+        if wake is not None and (self._wake_at is None or wake < self._wake_at):
+            self._wake_at = wake
+            self.clock.background(wake - self.offset_s, self.enter, self._tick, (wake,))
+
+    def _tick(self, wake: float) -> None:
+        if self._wake_at != wake:
+            return  # a sooner one was asked for since
+        self._wake_at = None
+        due = self.machine.next_wake()
+        if due is None:
+            return
+        if due <= self.clock.now + self.offset_s + 1e-9:
+            self.post(Tick())
+        else:
+            self._wake_at = due
+            self.clock.background(due - self.offset_s, self.enter, self._tick, (due,))
+
+    def on_log(self, effect: Log) -> None:
+        self.logs.append(effect)
+
+
+class SimScheduler(Node):
+    """The scheduler's process: its machine and one link to each peer."""
+
+    check = staticmethod(check)
+
+    def __init__(self, world: World, config: SchedulerConfig) -> None:
+        super().__init__(world, "scheduler")
+        self.machine: SchedulerMachine = SchedulerMachine(config)
+        self.links: dict[PeerId, Link] = {}
+        self.peers: dict[Link, PeerId] = {}
+        self.next_peer = 1
+        self.performers = {Send: self.on_send, Close: self.on_close, Log: self.on_log}
+
+    def accept(self, link: Link) -> None:
+        """A stream has come in; its messages are from a new peer."""
+        peer = PeerId(self.next_peer)
+        self.next_peer += 1
+        self.links[peer] = link
+        self.peers[link] = peer
+
+    def on_frame(self, link: Link, messages: list[Message]) -> None:
+        peer = self.peers.get(link)
+        if peer is None:
+            return
+        oracle = self.world.oracle
+        for message in messages:
+            oracle.scheduler_hears(peer, message)
+            self.post(Received(peer, message))
+
+    def on_link_lost(self, link: Link, reason: str) -> None:
+        peer = self.peers.pop(link, None)
+        if peer is not None:
+            del self.links[peer]
+            self.world.oracle.scheduler_loses(peer)
+            self.post(LinkLost(peer, reason))
+
+    def on_send(self, effect: Send) -> None:
+        link = self.links.get(effect.peer)
+        if link is not None:
+            self.world.oracle.scheduler_says(effect.peer, effect.message)
+            link.send(0, effect.message)
+
+    def on_close(self, effect: Close) -> None:
+        link = self.links.pop(effect.peer, None)
+        if link is not None:
+            del self.peers[link]
+            self.world.oracle.scheduler_loses(effect.peer)
+            link.close(0, effect.reason)

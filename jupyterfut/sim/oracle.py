@@ -1,0 +1,248 @@
+"""What must come true: values computed in plain Python from the same program, and the errors that may stand in their place.
+
+The oracle hears what users do, what the fates do (deaths, losses) and what the clients' machines say, and objects at once, with an `AssertionError`, when a future
+
+- gets a value that plain Python does not give, or a value where the program can only fail;
+- fails although neither its own call nor one below it failed often enough, nor died often enough, nor lost its data, nor was cancelled;
+- is cancelled or lost without anyone's doing;
+- resolves twice without an announced `KeysPending` (or a user's retry) between.
+
+It looks at the world from outside: it never asks a machine's state.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from jupyterfut.core.client.state import Record
+from jupyterfut.ids import Key, PeerId
+from jupyterfut.sim.execution import failure_text
+from jupyterfut.sim.values import SMALL, decode, mix
+from jupyterfut.sim.workload import ALWAYS, Call
+from jupyterfut.wire import messages as m
+
+if TYPE_CHECKING:
+    from jupyterfut.sim.clients import SimClient
+    from jupyterfut.sim.workers import SimWorker
+    from jupyterfut.sim.world import World
+
+
+class Oracle:
+    """The judge of one world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.program = world.program
+        self.runs: Counter[Key] = Counter()  # how often a call was started, anywhere
+        self.failed_runs: Counter[Key] = Counter()
+        self.deaths: Counter[Key] = Counter()  # workers that the scheduler lost while the key was sent to them
+        self.attempts: Counter[Key] = Counter()  # rows of Compute
+        self.ever_cancelled: set[Key] = set()  # by anybody, in any way
+        self.loose: set[Key] = set()  # keys that reached a client by a road that keeps nothing alive
+        self.shaken: set[Key] = set()  # scattered data whose worker had a bad time
+        self.homes: dict[Key, dict[SimWorker, None]] = {}
+        self.kept_keys: dict[Key, None] = {}
+        self.ended_clients: set[SimClient] = set()
+        self.resolved_records: dict[Record, str] = {}
+        self.resolutions = 0
+        self._sent: dict[PeerId, dict[Key, int]] = {}  # scheduler's peer -> key -> attempt: sent and not answered
+        self._values: dict[Key, int | None] = {}
+        self._closures: dict[Key, frozenset[Key]] = {}
+
+    # --- plain Python
+
+    def value(self, key: Key) -> int | None:
+        """What the call gives, or None when it, or something it needs, always fails."""
+        values = self._values
+        if key in values:
+            return values[key]
+        data = self.program.data.get(key)
+        if data is not None:
+            values[key] = data.const
+            return data.const
+        call = self.program.calls[key]
+        inputs: list[int] = []
+        result: int | None = None
+        if call.flakes != ALWAYS:
+            needed = call.dependencies + call.held + (call.children if call.body == "spawn" else ())
+            if call.body == "futures":
+                needed = call.dependencies
+            for other in needed:
+                value = self.value(other)
+                if value is None:
+                    break
+                inputs.append(value)
+            else:
+                result = mix(call.function, call.const, inputs)
+        values[key] = result
+        return result
+
+    def closure(self, key: Key) -> frozenset[Key]:
+        """The key and all that it can be harmed by."""
+        closure = self._closures.get(key)
+        if closure is None:
+            found = {key}
+            for other in self.program.inputs(key):
+                found |= self.closure(other)
+            closure = self._closures[key] = frozenset(found)
+        return closure
+
+    # --- what the fates and the users do
+
+    def run_starts(self, key: Key) -> int:
+        """A thread starts this call; how often one did."""
+        self.runs[key] += 1
+        return self.runs[key]
+
+    def run_fails(self, key: Key) -> None:
+        self.failed_runs[key] += 1
+
+    def submitted(self, client: SimClient, call: Call) -> None:
+        """A row leaves a client."""
+
+    def cancelled(self, client: SimClient, keys: Iterable[Key], force: bool) -> None:
+        """A user cancels."""
+        self.ever_cancelled.update(keys)
+
+    def kept(self, client: SimClient, keys: Iterable[Key]) -> None:
+        """A user says `fire_and_forget`."""
+        self.kept_keys.update(dict.fromkeys(keys))
+
+    def client_comes(self, client: SimClient) -> None:
+        """A client begins."""
+
+    def client_welcomed(self, client: SimClient, resumed: bool) -> None:
+        """The scheduler has taken a client in."""
+
+    def client_vanishes(self, client: SimClient) -> None:
+        """A client's process stays away for longer than its link takes to come back."""
+
+    def client_ends(self, client: SimClient) -> None:
+        """A client is closed, or its session is over: its futures may end as they like."""
+        self.ended_clients.add(client)
+
+    def data_at(self, keys: Iterable[Key], worker: SimWorker) -> None:
+        """A worker was given scattered data."""
+        for key in keys:
+            self.homes.setdefault(key, {})[worker] = None
+
+    def worker_shaken(self, worker: SimWorker) -> None:
+        """A worker has died, or its link broke or will: what only it holds may be lost."""
+        for key, homes in self.homes.items():
+            if worker in homes:
+                self.shaken.add(key)
+
+    # --- what crosses the scheduler's links
+
+    def scheduler_says(self, peer: PeerId, message: m.Message) -> None:
+        """A message leaves the scheduler."""
+        if type(message) is m.Compute:
+            sent = self._sent.setdefault(peer, {})
+            for key, attempt in zip(message.keys, message.attempts, strict=True):
+                sent[key] = attempt
+                self.attempts[key] += 1
+
+    def scheduler_hears(self, peer: PeerId, message: m.Message) -> None:
+        """A message reaches the scheduler."""
+        kind = type(message)
+        if kind is m.TasksDone or kind is m.TasksFailed or kind is m.TasksReturned:
+            sent = self._sent.get(peer)
+            if sent:
+                for key, attempt in zip(message[0], message[1], strict=True):
+                    if sent.get(key) == attempt:
+                        del sent[key]
+
+    def scheduler_loses(self, peer: PeerId) -> None:
+        """A stream of the scheduler ends."""
+        self.deaths.update(self._sent.pop(peer, {}).keys())
+
+    # --- what the clients' machines say
+
+    def future_made(self, client: SimClient, record: Record) -> None:
+        """A user has a new future."""
+
+    def resolved(self, client: SimClient, record: Record) -> None:
+        """A record has its final status."""
+        self.resolutions += 1
+        before = self.resolved_records.get(record)
+        status = record.status
+        assert status != "pending", f"{client}: {record} resolved and is pending"
+        if before is not None:
+            ending = (before, status) in (("finished", "cancelled"), ("error", "cancelled"), ("lost", "cancelled"), ("finished", "lost"))
+            assert ending, f"{client}: {record.key} resolved twice: {before}, then {status}"
+        self.resolved_records[record] = status
+        if client in self.ended_clients or client.left:
+            return
+        key = record.key
+        if status == "finished":
+            assert key in self.program.data or self.value(key) is not None, f"{client}: {key} finished; in plain Python it fails"
+            if record.payload is not None:
+                value, inner = decode(record.payload)
+                self.value_is_right(client, key, value, inner)
+            nbytes = self._nbytes(key)
+            assert record.nbytes == nbytes or nbytes <= SMALL, f"{client}: {key} has {record.nbytes} bytes, not {nbytes}"
+        elif status == "error":
+            assert record.failure is not None
+            self._error_is_right(client, key, record.failure)
+        elif status == "cancelled":
+            assert self.closure(key) & self.ever_cancelled, f"{client}: {key} is cancelled ({record.reason}); nobody cancelled it, or what it stands on"
+        else:
+            lost = self.closure(key) & (self.shaken | self.loose)
+            assert lost, f"{client}: {key} is lost ({record.reason}); nothing that it stands on was"
+
+    def reopened(self, client: SimClient, record: Record) -> None:
+        """A record is pending again."""
+        assert record in self.resolved_records, f"{client}: {record} was reopened and had not resolved"
+        del self.resolved_records[record]
+
+    def _nbytes(self, key: Key) -> int:
+        data = self.program.data.get(key)
+        return data.nbytes if data is not None else self.program.calls[key].nbytes
+
+    def value_is_right(self, client: SimClient, key: Key, value: int, inner: tuple[Key, ...]) -> None:
+        """A client has read a value."""
+        expected = self.value(key)
+        assert value == expected, f"{client}: {key} is {value}; plain Python gives {expected}"
+        call = self.program.calls.get(key)
+        wanted = call.children if call is not None and call.body == "futures" else ()
+        assert inner == wanted, f"{client}: {key} holds futures {inner}, not {wanted}"
+
+    def input_is_right(self, key: Key, dependency: Key, value: int) -> None:
+        """A thread has got an input."""
+        expected = self.value(dependency)
+        assert value == expected, f"{key} was given {value} for {dependency}; plain Python gives {expected}"
+
+    def _error_is_right(self, client: SimClient, key: Key, failure: m.Failure) -> None:
+        closure = self.closure(key)
+        where = f"{client}: {key} failed with {failure.kind}({failure.text!r}) of {failure.key}"
+        assert failure.key in closure, f"{where}, which it does not stand on"
+        if failure.kind == "SimError":
+            roots = [other for other in closure if failure.text == failure_text(other)]
+            assert roots, f"{where}: nobody says that"
+            root = roots[0]
+            call = self.program.calls[root]
+            assert self.failed_runs[root] > call.options.retries, f"{where}: {root} failed {self.failed_runs[root]} times and has {call.options.retries} retries"
+        elif failure.kind == "KilledWorker":
+            limit = self.world.config.allowed_failures
+            assert any(self.deaths[other] > limit for other in closure), f"{where}: too few workers died"
+            assert any(other in failure.text for other in closure), f"{where}: it names no task"
+        elif failure.kind == "CancelledError":
+            assert closure & self.ever_cancelled, f"{where}: nobody cancelled"
+        elif failure.kind in ("LostData", "NoSuchKey"):
+            assert closure & (self.shaken | self.loose | self.ever_cancelled), f"{where}: nothing was lost"
+        else:
+            raise AssertionError(f"{where}: no such error is in the program")
+
+    # --- at the end
+
+    def check_kept(self) -> None:
+        """What was fired and forgotten has run to its end (or could not)."""
+        for key in self.kept_keys:
+            closure = self.closure(key)
+            if closure & (self.ever_cancelled | self.shaken | self.loose) or any(self.failed_runs[k] or self.deaths[k] for k in closure):
+                continue
+            if any(not client.left and not client.alive for client in self.world.clients):
+                continue
+            assert self.runs[key], f"{key} was fired and forgotten, and never ran"

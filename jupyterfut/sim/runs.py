@@ -1,0 +1,249 @@
+"""One plan, from its first event to its last: under faults first, then without.
+
+    play        the script and the faults, until both are over
+    progress    everything is healed, every worker's place is filled; now all that is pending has to resolve within `patience_s`
+    rest        every future dies, every client closes; now nothing may be left in any machine
+"""
+
+from __future__ import annotations
+
+from jupyterfut.core.client.invariants import check_at_rest as check_client_at_rest
+from jupyterfut.core.scheduler import SchedulerConfig
+from jupyterfut.sim.clients import SimClient
+from jupyterfut.sim.trace import Trace
+from jupyterfut.sim.workload import Fault, Plan, Step
+from jupyterfut.sim.world import World
+
+REST_S = 400.0
+"""Virtual seconds after which nothing may be left, once everything was let go."""
+
+
+class Run:
+    """Plays one plan. `go()` raises AssertionError (or whatever a machine raises) when something is wrong."""
+
+    def __init__(self, plan: Plan, *, check_every: int = 1, trace: Trace | None = None) -> None:
+        self.plan = plan
+        config = SchedulerConfig(
+            inline_bytes=plan.inline_bytes,
+            allowed_failures=plan.allowed_failures,
+            client_lease_s=plan.lease_s,
+            worker_timeout_s=plan.worker_timeout_s,
+            journal_size=20_000,
+        )
+        self.world = World(
+            plan.seed, program=plan.program, config=config, delay_s=plan.delay_s, notice_s=plan.notice_s, check_every=check_every, trace=trace
+        )
+        self.world.deaf_schedulers = True
+        self._downs: dict[str, int] = {}  # how many blows keep a place empty
+
+    def go(self) -> None:
+        """The whole story."""
+        self._begin()
+        world = self.world
+        world.run(for_s=self.plan.calm_at + 0.001)
+        self._calm()
+        work_s = sum(call.duration_s * (1 + call.options.retries + min(call.flakes, 3)) for call in self.plan.program.calls.values())
+        patience_s = 400.0 + 10.0 * work_s
+        world.run(until=self._resolved, limit_s=patience_s)
+        self._check_all()
+        world.run(for_s=1.0)  # the last tasks end as well
+        self._let_go()
+        world.run(until=self._at_rest, limit_s=REST_S + 2 * work_s)
+        self._check_all()
+        self.check_rest()
+        world.oracle.check_kept()
+
+    # --- play
+
+    def _begin(self) -> None:
+        plan, world = self.plan, self.world
+        for place in plan.workers:
+            world.clock.at(place.comes_at, world.start_worker, place)
+        for _ in range(plan.clients):
+            world.client()
+        for step in plan.script:
+            world.clock.at(step.at + 0.01, self._step, step)
+        for fault in plan.faults:
+            world.clock.at(fault.at, self._strike, fault)
+
+    def _step(self, step: Step) -> None:
+        world = self.world
+        client = world.clients[step.client % len(world.clients)]
+        if not client.alive or client.left or client.frozen:
+            return
+        if world.trace is not None:
+            world.trace.say(world.now(), f"{client.name} {step.op} {' '.join(step.keys)}")
+        getattr(self, f"_do_{step.op}")(client, step)
+
+    def _do_submit(self, client: SimClient, step: Step) -> None:
+        client.submit_keys(step.keys)
+
+    def _do_scatter(self, client: SimClient, step: Step) -> None:
+        client.scatter(step.keys)
+
+    def _do_release(self, client: SimClient, step: Step) -> None:
+        client.release(step.keys)
+
+    def _do_cancel(self, client: SimClient, step: Step) -> None:
+        client.cancel(step.keys)
+
+    def _do_force_cancel(self, client: SimClient, step: Step) -> None:
+        client.cancel(step.keys, force=True)
+
+    def _do_retry(self, client: SimClient, step: Step) -> None:
+        client.retry(step.keys)
+
+    def _do_fire_and_forget(self, client: SimClient, step: Step) -> None:
+        client.keep(step.keys)
+
+    def _do_gather(self, client: SimClient, step: Step) -> None:
+        client.read(step.keys)
+
+    def _do_leave(self, client: SimClient, step: Step) -> None:
+        client.leave()
+
+    def _do_share(self, client: SimClient, step: Step) -> None:
+        """Futures go to another client by a road that keeps nothing alive: who comes too late hears that the key is lost."""
+        other = self.world.clients[step.other % len(self.world.clients)]
+        keys = [key for key in step.keys if client.live(key)]
+        if other is not client and other.alive and not other.left and keys:
+            self.world.oracle.loose.update(keys)
+            other.after(self.world.network.delay(), other.want, keys)
+
+    # --- faults
+
+    def _strike(self, fault: Fault) -> None:
+        world = self.world
+        if world.trace is not None:
+            world.trace.say(world.now(), f"{fault}")
+        if fault.op.startswith("client_"):
+            self._strike_client(fault, world.clients[fault.target % len(world.clients)])
+            return
+        name = self.plan.workers[fault.target % len(self.plan.workers)].name
+        worker = world.places.get(name)
+        if worker is None:
+            return
+        if fault.op == "kill" or fault.op == "goodbye":
+            if worker.alive:
+                world.kill(worker) if fault.op == "kill" else self._goodbye(name)
+                world.clock.after(fault.for_s, self._refill, name, fault.same_address)
+        elif fault.op == "drop":
+            world.drop_link(worker)
+        elif fault.op == "stall":
+            world.oracle.worker_shaken(worker)
+            world.stall(worker)
+            world.clock.after(fault.for_s, self._heal, name)
+        elif fault.op == "freeze":
+            world.oracle.worker_shaken(worker)
+            worker.freeze()
+            world.clock.after(fault.for_s, worker.thaw)
+        else:
+            world.fetch_fails[name] = world.fetch_fails.get(name, 0) + 1
+            world.clock.after(fault.for_s, self._fetch_works, name)
+
+    def _goodbye(self, name: str) -> None:
+        worker = self.world.places[name]
+        self.world.oracle.worker_shaken(worker)
+        worker.enter(worker.stop, ())
+
+    def _refill(self, name: str, same_address: bool) -> None:
+        worker = self.world.places[name]
+        if not worker.alive:
+            self.world.restart(worker, same_address=same_address)
+
+    def _heal(self, name: str) -> None:
+        if name in self.world.stalled:
+            self.world.heal(self.world.places[name])
+
+    def _fetch_works(self, name: str) -> None:
+        self.world.fetch_fails[name] -= 1
+
+    def _strike_client(self, fault: Fault, client: SimClient) -> None:
+        world = self.world
+        if not client.alive or client.left:
+            return
+        if fault.op == "client_drop":
+            world.drop_link(client)
+        elif fault.op == "client_stall":
+            world.stall(client)
+            world.clock.after(fault.for_s, world.heal, client)
+        else:
+            world.oracle.client_vanishes(client)
+            client.road.vanish(fault.for_s)
+
+    # --- progress
+
+    def _calm(self) -> None:
+        """Faults are over: every place is filled, every link is whole."""
+        world = self.world
+        if world.trace is not None:
+            world.trace.say(world.now(), "calm")
+        world.deaf_schedulers = False
+        for name in list(world.stalled):
+            for who in (*world.places.values(), *world.clients):
+                if who.name == name:
+                    world.heal(who)
+        world.fetch_fails.clear()
+        for place in self.plan.workers:
+            worker = world.places[place.name]
+            if worker.frozen:
+                worker.thaw()
+            if not worker.alive:
+                world.restart(worker)
+
+    def _resolved(self) -> bool:
+        world = self.world
+        return not world.pending() and not any(client.open_gathers for client in world.clients if client.alive and not client.left)
+
+    # --- rest
+
+    def _let_go(self) -> None:
+        world = self.world
+        if world.trace is not None:
+            world.trace.say(world.now(), "everything is let go")
+        for number, client in enumerate(world.clients):
+            if client.left or not client.alive:
+                continue
+            if (self.plan.seed + number) % 4 == 0:
+                client.leave()
+            else:
+                client.release(list(client.futures))
+                client.forget_functions()
+        for worker in world.places.values():
+            if worker.task_client is not None:
+                worker.task_client.forget_functions()
+
+    def _at_rest(self) -> bool:
+        """Nothing is left of any task anywhere."""
+        world = self.world
+        state = world.scheduler.machine.state
+        if state.tasks or world.clock.foreground:
+            return False
+        return all(not worker.store and not worker.machine.tasks for worker in world.places.values() if worker.alive)
+
+    def leftovers(self) -> str:
+        """What is still there, for the report of a world that does not come to rest."""
+        world = self.world
+        state = world.scheduler.machine.state
+        lines = [f"pending: {[(record.key) for record in world.pending()][:10]}"]
+        lines.append(f"scheduler: {[(t.key, t.state, t.worker and t.worker.name, [c.id for c in t.wanted_by], t.waiters, t.held) for t in state.tasks.values()][:10]}")
+        for worker in world.places.values():
+            lines.append(f"{worker}: tasks {list(worker.machine.tasks.values())[:10]} store {list(worker.store)[:10]} threads {[t.key for t in worker.threads.values()][:10]} link {worker.machine.link.state}")
+        lines.append(f"gathers: {[(client.name, client.open_gathers) for client in world.clients if client.open_gathers]}")
+        return "\n".join(lines)
+
+    def _check_all(self) -> None:
+        for node in (self.world.scheduler, *self.world.places.values(), *self.world.clients):
+            if node.alive:
+                type(node).check(node.machine)
+
+    def check_rest(self) -> None:
+        """Nothing is left in any machine."""
+        world = self.world
+        state = world.scheduler.machine.state
+        assert not state.functions, f"functions are left: {list(state.functions)}"
+        assert not state.parked, "parked requests are left"
+        assert not state.retained_bytes, f"{state.retained_bytes} bytes are kept for nobody"
+        for client in world.clients:
+            if client.alive and not client.left:
+                check_client_at_rest(client.machine)
