@@ -1,8 +1,9 @@
 """Every setting, with its unit, its default and where its value came from.
 
-Settings are frozen records, read once at the edge of a process (`settings()`) and handed inwards; nothing below asks the environment again. A value comes
-from the first of: an argument in the code; the environment, `JUPYTERFUT_<GROUP>_<NAME>` (`JUPYTERFUT_WORKER_INLINE_BYTES=64kB`); the settings file
-(`JUPYTERFUT_CONFIG`, else `jupyterfut/config.yaml` in the user's configuration directory); the default. `jupyterfut config` prints all of them.
+Settings are frozen records, read once at the edge of a process (`settings()`) and handed inwards; nothing below asks the environment again. A
+value comes from the first of: an argument in the code; the environment, `JUPYTERFUT_<GROUP>_<NAME>` (`JUPYTERFUT_WORKER_INLINE_BYTES=64kB`); the
+settings file (`JUPYTERFUT_CONFIG`, else `jupyterfut/config.yaml` in the user's configuration directory); the default. `jupyterfut config` prints
+all of them.
 
 The file maps groups to names, in YAML (needs PyYAML: `pip install jupyterfut[yaml]`) or in JSON:
 
@@ -11,7 +12,8 @@ The file maps groups to names, in YAML (needs PyYAML: `pip install jupyterfut[ya
     scheduler:
       lease_s: 2 min
 
-Byte sizes may be written `64kB`, `1.5 GiB`; seconds `500ms`, `10 s`, `2 min`, `1h`. A process that starts another hands its settings on (`to_dict`, `from_dict`).
+Byte sizes may be written `64kB`, `1.5 GiB`; seconds `500ms`, `10 s`, `2 min`, `1h`. A process that starts another hands its settings on
+(`to_dict`, `from_dict`).
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ _BYTES = {
 }  # fmt: skip
 _SECONDS = {
     "": 1.0, "s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "millisecond": 1e-3, "milliseconds": 1e-3, "us": 1e-6, "µs": 1e-6,
-    "m": 60.0, "min": 60.0, "minute": 60.0, "minutes": 60.0, "h": 3600.0, "hour": 3600.0, "hours": 3600.0, "d": 86400.0, "day": 86400.0, "days": 86400.0,
+    "m": 60.0, "min": 60.0, "minute": 60.0, "minutes": 60.0, "h": 3600.0, "hour": 3600.0, "hours": 3600.0, "d": 86400.0, "day": 86400.0, "days":
+    86400.0,
 }  # fmt: skip
 _NUMBER = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*([A-Za-zµ]*)\s*")
 
@@ -144,7 +147,9 @@ class DeploySettings:
 class NotebookSettings:
     """What is shown, and how."""
 
-    display: str = _setting("live", "live|static", "static: the same text in every run (no addresses, hashes, sizes, times), for documents that are checked")
+    display: str = _setting(
+        "live", "live|static", "static: the same text in every run (no addresses, hashes, sizes, times), for documents that are checked"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +269,9 @@ def _load_file(path: Path, *, required: bool) -> Mapping[str, Mapping[str, Any]]
         try:
             import yaml
         except ImportError as error:
-            raise ConfigError(f"the settings file {path} is not JSON, and PyYAML is not installed to read it: pip install 'jupyterfut[yaml]'") from error
+            raise ConfigError(
+                f"the settings file {path} is not JSON, and PyYAML is not installed to read it: pip install 'jupyterfut[yaml]'"
+            ) from error
         try:
             raw = yaml.safe_load(text)
         except yaml.YAMLError as error:

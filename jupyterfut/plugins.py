@@ -1,7 +1,7 @@
 """Finding what is plugged in: by group and name, through entry points, loaded when first used.
 
-Our own parts that lie *above* the layer which wants them (`cluster.get_client` wants `Client`) come in by the same door, so that no import ever points upwards.
-Third parties register in their `pyproject.toml`, group `jupyterfut.<group>`:
+Our own parts that lie *above* the layer which wants them (`cluster.get_client` wants `Client`) come in by the same door, so that no import ever
+points upwards. Third parties register in their `pyproject.toml`, group `jupyterfut.<group>`:
 
     [project.entry-points."jupyterfut.transports"]
     ws = "mypackage.websocket:transport"
@@ -15,7 +15,13 @@ from typing import Any
 
 BUILTIN: dict[str, dict[str, str]] = {
     "client": {"default": "jupyterfut.client.client:Client"},
-    "commands": {"demo": "jupyterfut.cli.demo:main"},
+    "commands": {
+        "scheduler": "jupyterfut.cli.scheduler:main",
+        "worker": "jupyterfut.cli.worker:main",
+        "cluster": "jupyterfut.cli.cluster:main",
+        "config": "jupyterfut.cli.config:main",
+        "demo": "jupyterfut.cli.demo:main",
+    },
     "transports": {},
 }
 """What the project itself plugs in: group -> name -> "module:attribute". Names, not imports."""

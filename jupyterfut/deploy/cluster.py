@@ -1,7 +1,7 @@
 """What every cluster object has in common, whoever starts its processes: a name, an address, workers, `scale`, `close`, `get_client`, `with`.
 
-A cluster lives on one event loop: the caller's (`asynchronous=True`: what takes time returns an awaitable) or a loop thread's (the same methods block).
-Subclasses write four coroutines (`listening`, `ready`, `scale_async`, `close_async`) that run on that loop.
+A cluster lives on one event loop: the caller's (`asynchronous=True`: what takes time returns an awaitable) or a loop thread's (the same methods
+block). Subclasses write four coroutines (`listening`, `ready`, `scale_async`, `close_async`) that run on that loop.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A local cluster of processes, seen from its owner: one child process (`runtime.host_main`) that holds the scheduler and starts the workers.
 
-The child is started by the constructor, before there is a loop; the rest happens on one loop. Lines of JSON go both ways; `runtime.host_main` says which.
-The child ends when told, when our end of its stdin closes (also by our death), or when it is killed because it took too long.
+The child is started by the constructor, before there is a loop; the rest happens on one loop. Lines of JSON go both ways; `runtime.host_main` says
+which. The child ends when told, when our end of its stdin closes (also by our death), or when it is killed because it took too long.
 """
 
 from __future__ import annotations

@@ -1,13 +1,12 @@
 """`LocalCluster`: a scheduler and workers on this machine, as processes or as threads of this process.
 
-With processes (the default), one child process runs the scheduler and starts the worker processes, so that a busy notebook never slows the scheduler down.
-With threads, scheduler and workers live on the client's own loop and pass objects by reference (`comm.inproc`).
+With processes (the default), one child process runs the scheduler and starts the worker processes, so that a busy notebook never slows the
+scheduler down. With threads, scheduler and workers live on the client's own loop and pass objects by reference (`comm.inproc`).
 """
 
 from __future__ import annotations
 
 import atexit
-import ipaddress
 import itertools
 import math
 import os
@@ -25,6 +24,7 @@ from jupyterfut.errors import ClosedError, ConfigError
 from jupyterfut.runtime import connections, worker_process
 from jupyterfut.runtime.host import LoopThread
 from jupyterfut.runtime.host_main import host_settings
+from jupyterfut.runtime.interfaces import is_loopback
 from jupyterfut.runtime.process import cpu_count, parse_memory_limit
 
 _numbers = itertools.count(1)
@@ -61,9 +61,9 @@ class LocalCluster(Cluster):
     host, port: where the scheduler listens. Beyond loopback a `security` with TLS files is required, unless `allow_plain` says otherwise.
     resources: what each worker offers (`{"GPU": 1}`).
 
-    Blocks until the workers have joined. With `asynchronous=True` it returns at once and is awaited (`async with LocalCluster(asynchronous=True) as c`).
-    Raises WorkerStartError when the cluster does not come up, ConfigError for an option that makes no sense. A cluster that is neither closed nor
-    detached ends with this process, however that ends.
+    Blocks until the workers have joined. With `asynchronous=True` it returns at once and is awaited (`async with LocalCluster(asynchronous=True)
+    as c`). Raises WorkerStartError when the cluster does not come up, ConfigError for an option that makes no sense. A cluster that is neither
+    closed nor detached ends with this process, however that ends.
 
     >>> with LocalCluster(n_workers=1, threads_per_worker=1) as cluster:
     ...     len(cluster.workers)
@@ -111,9 +111,9 @@ class LocalCluster(Cluster):
         if processes:
             self._part = HostProcess(
                 host_settings(
-                    name=self.name, token=token, n_workers=n, threads_per_worker=threads, memory_limit_bytes=parse_memory_limit(memory_limit, n), host=host,
-                    port=port, resources=resources, tls=files, detached=detached, kernel_id=current_kernel_id(), local_directory=local_directory,
-                    settings=settings,
+                    name=self.name, token=token, n_workers=n, threads_per_worker=threads, memory_limit_bytes=parse_memory_limit(memory_limit, n),
+                    host=host, port=port, resources=resources, tls=files, detached=detached, kernel_id=current_kernel_id(),
+                    local_directory=local_directory, settings=settings,
                 ),
                 start_timeout_s=settings.deploy.start_timeout_s, close_timeout_s=settings.deploy.close_timeout_s,
             )  # fmt: skip
@@ -136,9 +136,9 @@ class LocalCluster(Cluster):
 
     @classmethod
     def launch(cls, *, loop_thread: LoopThread | None = None, **options: Any) -> LocalCluster:
-        """Start without waiting, for a caller with more to do meanwhile (`Client()`): processes are on their way when it returns. Takes the options of
-        the class. Then, on the loop of `loop_thread` (or the caller's, when `asynchronous`), `await listening()` gives the address, and `await ready()`
-        returns when the workers are there."""
+        """Start without waiting, for a caller with more to do meanwhile (`Client()`): processes are on their way when it returns. Takes the
+        options of the class. Then, on the loop of `loop_thread` (or the caller's, when `asynchronous`), `await listening()` gives the address, and
+        `await ready()` returns when the workers are there."""
         return cls(loop_thread=loop_thread, wait=False, **options)
 
     # --- the four coroutines of a cluster
@@ -203,20 +203,6 @@ class LocalCluster(Cluster):
     def workers(self) -> dict[str, WorkerInfo]:
         """The workers by name, as known now."""
         return dict(self._part.workers)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server on `host`.
-
-    >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("::1"), is_loopback("0.0.0.0"), is_loopback("")
-    (True, True, True, False, False)
-    """
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def current_kernel_id() -> str | None:

@@ -1,12 +1,12 @@
 """How one of our processes starts another, and how the child knows that its parent is gone.
 
-A parent calls `spawn(module, settings)`: the child gets one line of JSON on its stdin (tokens never stand in argv or the environment, where others could
-read them) and may answer with lines of JSON on its stdout. Both pipes stay open. The child's end of stdin is its *life line*: it reaches its end when the
-parent ends, by whatever way, `kill -9` included.
+A parent calls `spawn(module, settings)`: the child gets one line of JSON on its stdin (tokens never stand in argv or the environment, where others
+could read them) and may answer with lines of JSON on its stdout. Both pipes stay open. The child's end of stdin is its *life line*: it reaches its
+end when the parent ends, by whatever way, `kill -9` included.
 
 A child calls `begin()` first: it reads the settings and moves both pipes away from fds 0 and 1, so that what a task prints goes to stderr's place and
-`input()` in a task meets an end of file, not our protocol. `Parent.report(...)` sends a line back; `Parent.on_lost(loop, callback)` tells of the parent's
-end through the loop; `Parent.die_with_it()` lets the kernel kill the process then, even if its interpreter is stuck.
+`input()` in a task meets an end of file, not our protocol. `Parent.report(...)` sends a line back; `Parent.on_lost(loop, callback)` tells of the
+parent's end through the loop; `Parent.die_with_it()` lets the kernel kill the process then, even if its interpreter is stuck.
 """
 
 from __future__ import annotations

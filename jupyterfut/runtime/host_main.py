@@ -9,8 +9,8 @@ Started by `deploy.LocalCluster` with one line of JSON on stdin (`HostSettings`)
 
 and listens on stdin for {"op": "scale"} and {"op": "close"}. The end of stdin is the end of its owner, hence its own, unless it was started detached.
 
-What counts here is the time to the first result. So the order is: bind the port, start the worker processes, tell the owner the address, and only then
-import the rest, while workers and client do the same.
+What counts here is the time to the first result. So the order is: bind the port, start the worker processes, tell the owner the address, and only
+then import the rest, while workers and client do the same.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from jupyterfut import config
-from jupyterfut.runtime import child, connections, worker_process
+from jupyterfut.runtime import child, connections, interfaces, worker_process
 
 if TYPE_CHECKING:
     import asyncio
@@ -67,9 +67,7 @@ def main() -> int:
     except OSError as error:
         parent.report({"event": "failed", "error": f"cannot listen on {settings['host']}:{settings['port']}: {error.strerror or error}"})
         return 1
-    scheme = "tls" if settings["tls"] else "tcp"
-    host, port = listener.getsockname()[:2]
-    address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+    address = interfaces.join("tls" if settings["tls"] else "tcp", interfaces.reachable_host(settings["host"]), listener.getsockname()[1])
     specs = [_spec(settings, address, str(number)) for number in range(settings["n_workers"])]
     workers = [worker_process.spawn_worker(spec) for spec in specs]
     parent.report({"event": "listening", "address": address, "pid": os.getpid()})
@@ -113,9 +111,10 @@ class Host:
         """Serve until told to stop, or until the owner is gone. Returns the exit code."""
         import asyncio
 
+        from jupyterfut.runtime.scheduler_server import Scheduler
+
         from jupyterfut.comm import Security
         from jupyterfut.runtime.process import on_stop_signals
-        from jupyterfut.runtime.scheduler_server import Scheduler
 
         settings = self._parent.settings
         tls = settings["tls"] or {}
@@ -128,7 +127,12 @@ class Host:
         connections.remember_token(self._address, settings["token"])
         async with Scheduler(sock=self._listener, security=self._security, name=settings["name"]) as self._scheduler:
             info = connections.write_connection_file(
-                self._address, settings["token"], settings["name"], kernel_id=settings["kernel_id"], detached=settings["detached"], tls_ca=tls.get("ca")
+                self._address,
+                settings["token"],
+                settings["name"],
+                kernel_id=settings["kernel_id"],
+                detached=settings["detached"],
+                tls_ca=tls.get("ca"),
             )
             try:
                 for process in workers:

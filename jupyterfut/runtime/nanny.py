@@ -1,8 +1,8 @@
 """The nanny: keeps one worker process running.
 
-It starts the process (`runtime.worker_main`), starts it again when it dies (with growing waits when it keeps dying), kills it when its memory passes the
-limit or when it hangs at close, and says `WorkerDied` to the scheduler, which so learns the exit code. The worker cannot outlive it: its stdin is a life
-line that breaks with the nanny (`runtime.child`). The nanny itself runs no user code, so it can hardly be brought down by any.
+It starts the process (`runtime.worker_main`), starts it again when it dies (with growing waits when it keeps dying), kills it when its memory
+passes the limit or when it hangs at close, and says `WorkerDied` to the scheduler, which so learns the exit code. The worker cannot outlive it:
+its stdin is a life line that breaks with the nanny (`runtime.child`). The nanny itself runs no user code, so it can hardly be brought down by any.
 
 Input: the kernel's word that the process ended (pidfd), the worker's lines on its stdout, `close()`. Everything happens on one event loop.
 """
@@ -45,8 +45,8 @@ class Nanny:
     wrong token, a bad option). `close()` ends the worker: asked first, killed after `nanny.close_timeout_s`. `memory_limit` is "auto" (the machine's
     memory), bytes, a text such as "4GB", or None. `token` defaults to what `connections.token_for` knows of the address.
 
-    `on_died(WorkerDied)` is called in place of a message to the scheduler, for a nanny that lives in the scheduler's process; `on_change(nanny)` after
-    each change of `status` or `worker_address`.
+    `on_died(WorkerDied)` is called in place of a message to the scheduler, for a nanny that lives in the scheduler's process; `on_change(nanny)`
+    after each change of `status` or `worker_address`.
     """
 
     def __init__(
@@ -78,9 +78,9 @@ class Nanny:
         self.worker_address: str | None = None  #: the running worker's address; None until it has joined
         self._security = security or Security(token=token or connections.token_for(scheduler_address))
         self._spec = worker_process.worker_settings(
-            scheduler_address, token=token or self._security.token, name=self.name, nthreads=self.nthreads, memory_limit_bytes=self.memory_limit_bytes,
-            resources=resources, host=host, port=port, tls=worker_process.tls_settings(self._security), local_directory=local_directory,
-            settings=self.settings,
+            scheduler_address, token=token or self._security.token, name=self.name, nthreads=self.nthreads,
+            memory_limit_bytes=self.memory_limit_bytes, resources=resources, host=host, port=port, tls=worker_process.tls_settings(self._security),
+            local_directory=local_directory, settings=self.settings,
         )  # fmt: skip
         self._on_died = on_died
         self._on_change = on_change
@@ -106,7 +106,8 @@ class Nanny:
         return self._process.pid if self._process is not None else None
 
     def launch(self, process: subprocess.Popen[bytes] | None = None) -> None:
-        """Start the worker process and return at once; `joined()` waits. On the event loop only. `process`: one that was spawned with these settings."""
+        """Start the worker process and return at once; `joined()` waits. On the event loop only. `process`: one that was spawned with these
+        settings."""
         loop = asyncio.get_running_loop()
         if self._joined is None:
             self._joined = loop.create_future()
@@ -183,7 +184,8 @@ class Nanny:
 
     def _on_exit(self, exit_code: int) -> None:
         loop = asyncio.get_running_loop()
-        assert self._process is not None and self._reports is not None
+        assert self._process is not None
+        assert self._reports is not None
         self._reports.finish()  # its last words may still be in the pipe
         for name in list(self._timers):
             self._cancel_timer(name)
@@ -234,7 +236,8 @@ class Nanny:
             return  # it is ending, or the platform cannot tell
         limit = self.settings.nanny.memory_terminate * self.memory_limit_bytes
         if used > limit:
-            self._kill(f"its memory, {used / 1e9:.2f} GB, passed {self.settings.nanny.memory_terminate:.0%} of the limit of {self.memory_limit_bytes / 1e9:.2f} GB")
+            share, of = f"{self.settings.nanny.memory_terminate:.0%}", f"{self.memory_limit_bytes / 1e9:.2f} GB"
+            self._kill(f"its memory, {used / 1e9:.2f} GB, passed {share} of the limit of {of}")
         else:
             self._set_timer("memory", self.settings.nanny.memory_check_s, self._check_memory)
 

@@ -146,8 +146,8 @@ def _read(path: str) -> str:
 class ProcessWatch:
     """Calls `on_exit(exit_code)` once, on the loop, when a child process has ended; it reaps the process too.
 
-    Uses a pidfd (Linux 5.3) on the loop; elsewhere one daemon thread that sits in `wait()`. The exit code is `Popen.returncode`: negative for a signal.
-    `cancel()` ends the watch without the call.
+    Uses a pidfd (Linux 5.3) on the loop; elsewhere one daemon thread that sits in `wait()`. The exit code is `Popen.returncode`: negative for a
+    signal. `cancel()` ends the watch without the call.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], on_exit: Callable[[int], object], loop: asyncio.AbstractEventLoop | None = None) -> None:

@@ -1,0 +1,65 @@
+"""`jupyterfut scheduler`: a scheduler by hand, for a cluster over several machines.
+
+It writes a connection file, says where it listens, and serves until Ctrl-C, SIGTERM, `jupyterfut cluster stop NAME` or a client's `shutdown()`.
+Beyond loopback it wants TLS, unless `--no-tls` says that the network is trusted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+from pathlib import Path
+
+from jupyterfut.cli import options
+from jupyterfut.errors import ConfigError
+from jupyterfut.runtime import connections, interfaces
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command. Exit code 0 when it was told to end."""
+    parser = argparse.ArgumentParser("jupyterfut scheduler", description="Run a scheduler. Workers join it with: jupyterfut worker ADDRESS")
+    parser.add_argument("--host", default="127.0.0.1", help="interface to listen on (default: %(default)s; 0.0.0.0 for all)")
+    parser.add_argument("--port", type=options.whole(0), default=0, help="port to listen on (default: any free one)")
+    parser.add_argument("--name", default=f"scheduler-{os.getpid()}", help="the cluster's name, for Client(NAME) and 'jupyterfut cluster'")
+    parser.add_argument("--connection-file", metavar="FILE", help="write the connection file here, for Client(scheduler_file=FILE)")
+    parser.add_argument("--no-tls", action="store_true", help="allow a host beyond loopback without TLS")
+    options.add_token(parser)
+    options.add_tls(parser)
+    args = parser.parse_args(arguments)
+    if not interfaces.is_loopback(args.host) and not args.tls_cert and not args.no_tls:
+        parser.error(
+            f"{args.host} can be reached from other machines: give --tls-cert and --tls-key (and --tls-ca), or --no-tls on a trusted network"
+        )
+    if bool(args.tls_cert) != bool(args.tls_key):
+        parser.error("--tls-cert and --tls-key go together")
+    if args.tls_cert and args.no_tls:
+        parser.error("--no-tls and --tls-cert exclude each other")
+    token = options.read_token(args.token_file) or os.environ.get("JUPYTERFUT_TOKEN") or connections.new_token()
+    if args.connection_file and not Path(args.connection_file).absolute().parent.is_dir():
+        raise ConfigError(f"--connection-file: there is no directory {Path(args.connection_file).absolute().parent}")
+    args.tls_ca = args.tls_ca and str(Path(args.tls_ca).absolute())  # clients that read it from the connection file are elsewhere
+    return asyncio.run(_serve(args, token))
+
+
+async def _serve(args: argparse.Namespace, token: str) -> int:
+    from jupyterfut.runtime.scheduler_server import Scheduler
+
+    from jupyterfut.runtime.process import on_stop_signals
+
+    stop = asyncio.Event()
+    on_stop_signals(asyncio.get_running_loop(), stop.set)
+    async with Scheduler(host=args.host, port=args.port, security=options.security(args, token), name=args.name) as scheduler:
+        address = scheduler.address
+        info = connections.write_connection_file(address, token, args.name, tls_ca=args.tls_ca, path=args.connection_file)
+        try:
+            print(f"scheduler {args.name!r} at {address}\nconnection file: {info.path}\nworkers join with: jupyterfut worker {address}", flush=True)
+            finished = asyncio.create_task(scheduler.finished())
+            stopped = asyncio.create_task(stop.wait())
+            await asyncio.wait((finished, stopped), return_when=asyncio.FIRST_COMPLETED)
+            finished.cancel()
+            stopped.cancel()
+        finally:
+            connections.remove_connection_file(info)
+    print("scheduler ended", flush=True)
+    return 0
