@@ -35,8 +35,9 @@ from jupyterfut.core.scheduler.state import (
     with_member,
     without_member,
 )
+from jupyterfut.ids import Key
 from jupyterfut.wire.messages import Failure, KeysFailed, KeysLost, KeysPending, ReleaseData
-from jupyterfut.wire.payload import Payload, payload_nbytes
+from jupyterfut.wire.payload import payload_nbytes
 
 Recommendations: TypeAlias = list[tuple[TaskState, str]]
 
@@ -52,6 +53,7 @@ class Transitions:
         self.state = state
         self.try_ahead: Callable[[TaskState], WorkerState | None] = lambda task: None  # set by dispatch
         self.unload: Callable[[TaskState], None] = lambda task: None  # set by dispatch: take a task off its worker's accounts
+        self.start_many: Callable[[list[TaskState], WorkerState], None] = lambda tasks, worker: None  # set by dispatch: send tasks to a worker
 
     def settle(self, recommendations: Recommendations) -> None:
         """Run these and all that follows from them."""
@@ -64,6 +66,8 @@ class Transitions:
                 continue
             row = TABLE.get((start, target))
             if row is None:
+                if start == FORGOTTEN or (start, target) in OVERTAKEN:
+                    continue
                 raise IllegalTransition(f"{task.key}: {start} -> {target}; story: {state.journal.story(task.key)}")
             row[0](self, task, recommendations)
             journal.append((now, task.key, row[1], task.attempt))
@@ -124,47 +128,8 @@ class Transitions:
         worker = self.try_ahead(task)
         if worker is None:  # things have changed since it was recommended
             return
+        self.start_many([task], worker)
         task.ahead = True
-        self.start(task, worker)
-
-    def start(self, task: TaskState, worker: WorkerState) -> None:
-        """Put the task on the worker's accounts and into its mail. Dispatch calls this for queued tasks."""
-        state = self.state
-        state.attempts += 1
-        task.attempt = state.attempts  # type: ignore[assignment]  # NewType costs a call here, on the hottest road
-        task.state = PROCESSING
-        task.worker = worker
-        function = task.function
-        duration = function.duration_s  # type: ignore[union-attr]  # scattered data is never started
-        config = state.config
-        task.estimate_s = estimate = (duration if duration >= 0.0 else config.unknown_duration_s) + config.task_overhead_s
-        if not worker.processing:
-            worker.last_report = state.now
-        worker.processing[task] = None
-        state.touched[worker] = None
-        worker.occupancy_s += estimate
-        if task.options.resources:
-            for name, amount in task.options.resources.items():
-                worker.resources_free[name] -= amount
-        post.compute(state, worker, task)
-
-    def finish(self, task: TaskState, worker: WorkerState, payload: Payload | None, type_name: str, nbytes: int, recommendations: Recommendations) -> None:
-        """processing -> memory. Not in the table, since it carries the result; called by the handler of `TasksDone`."""
-        state = self.state
-        self.unload(task)
-        task.type = type_name
-        task.nbytes = nbytes
-        if payload is not None:
-            size = payload_nbytes(payload) if type(payload) is not bytes else len(payload)
-            if state.retained_bytes + size <= state.config.retained_bytes_limit:
-                task.payload = payload
-                state.retained_bytes += size
-        task.who_has = worker.alone
-        worker.has[task] = None
-        worker.nbytes += nbytes
-        for client in task.wanted_by:
-            post.ready(state, client, task, payload)
-        self._arrived(task, recommendations)
 
     def _arrived(self, task: TaskState, recommendations: Recommendations) -> None:
         """The result is there: dependants get nearer, inputs may go."""
@@ -177,13 +142,28 @@ class Transitions:
                     if not dependent.missing:
                         recommendations.append((dependent, QUEUED))
         if was_active:
-            self._leave_inputs(task, recommendations)
-            if task.holds:
-                self.unhold(task, recommendations)
-            if task.fire_and_forget:
-                self.forgotten_fire(task)
+            self.leave(task, recommendations)
         if not (task.wanted_by or task.waiters or task.held):
             recommendations.append((task, RELEASED))
+
+    def leave(self, task: TaskState, recommendations: Recommendations) -> None:
+        """It has finished: its inputs and the futures in its arguments are no longer its business."""
+        self._leave_inputs(task, recommendations)
+        if task.holds:
+            self.unhold(task, recommendations)
+        if task.fire_and_forget:
+            self.forgotten_fire(task)
+
+    def hold(self, keys: list[Key]) -> tuple[TaskState, ...]:
+        """Keep the tasks alive that these keys name; keys that are not known any more are passed over."""
+        held = tuple(task for task in map(self.state.tasks.get, keys) if task is not None)
+        for task in held:
+            task.held += 1
+        return held
+
+    def hold_in_result(self, task: TaskState, keys: list[Key]) -> None:
+        """The result contains futures of these keys."""
+        task.result_holds = self.hold(keys)
 
     def _leave_inputs(self, task: TaskState, recommendations: Recommendations) -> None:
         for dependency in task.dependencies:
@@ -222,6 +202,7 @@ class Transitions:
         for dependent in task.dependents or ():
             if dependent.state == PROCESSING and dependent.ahead:
                 post.cancel(self.state, dependent)
+                dependent.ahead = False  # another input of it may be recalled in the same round
                 recommendations.append((dependent, WAITING))
 
     def unqueue(self, task: TaskState, recommendations: Recommendations) -> None:
@@ -299,12 +280,7 @@ class Transitions:
             if dependent.state in (WAITING, QUEUED) or (dependent.state == PROCESSING and dependent.ahead):
                 dependent.failure = failure
                 recommendations.append((dependent, ERRED))
-        if task.function is not None:
-            self._leave_inputs(task, recommendations)
-        if task.holds:
-            self.unhold(task, recommendations)
-        if task.fire_and_forget:
-            self.forgotten_fire(task)
+        self.leave(task, recommendations)
         if not task.needed:
             recommendations.append((task, RELEASED))
 
@@ -317,9 +293,7 @@ class Transitions:
         start = task.state
         if start == MEMORY:
             self._forget_result(task, recommendations)
-        elif start == ERRED:
-            task.failure = None
-        else:
+        elif start != ERRED:
             if start == PROCESSING:
                 post.cancel(self.state, task)
                 self.unload(task)
@@ -328,6 +302,7 @@ class Transitions:
             self._leave_inputs(task, recommendations)
             if task.holds:
                 self.unhold(task, recommendations)
+        task.failure = None  # also one that was about to be told
         task.state = RELEASED
         recommendations.append((task, FORGOTTEN))
 
@@ -448,5 +423,7 @@ TABLE: dict[tuple[str, str], tuple[Callable[[Transitions, TaskState, Recommendat
     (ERRED, WAITING): (T.retry, "erred -> waiting"),
     (ERRED, RELEASED): (T.drop, "erred -> released"),
 }
-"""The table. `queued -> processing` (with the worker) and `processing -> memory` (with the result) carry more than a task and are called directly:
-`Transitions.start` by dispatch, `Transitions.finish` by the handler of `TasksDone`."""
+"""The table. `queued -> processing` (with the worker) and `processing -> memory` (with the result) carry more than a task and are loops of `hot`."""
+
+OVERTAKEN: Final = frozenset(((RELEASED, QUEUED), (RELEASED, PROCESSING), (RELEASED, ERRED)))
+"""Recommended while somebody needed the task; before its turn came it was let go. Nothing is to be done."""
