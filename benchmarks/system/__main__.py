@@ -58,7 +58,8 @@ def main() -> int:
     progress("")
     found = report.samples(runs)
     judged = report.verdicts(found)
-    print(f"\nMedian (min..max) of {repeat} fresh processes{', a fifth of the size' if options.quick else ''}; {time.perf_counter() - started:.0f} s in all\n")
+    size = ", a fifth of the size" if options.quick else ""
+    print(f"\nMedian (min..max) of {repeat} fresh processes{size}; {time.perf_counter() - started:.0f} s in all\n")
     print(report.measured_table(found, engines))
     for ours in ("jupyterfut", "jupyterfut-threads"):
         table = report.ratio_table(found, engines, ours)

@@ -18,11 +18,18 @@ def versions(engines: list[str]) -> dict[str, str]:
         try:
             found[distribution] = importlib.metadata.version(distribution)
         except importlib.metadata.PackageNotFoundError:
-            found[distribution] = "not installed"
+            found[distribution] = _own_version() if distribution == "jupyterfut" else "not installed"
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent, check=False)
     if commit.returncode == 0:
         found["commit"] = commit.stdout.strip()
     return found
+
+
+def _own_version() -> str:
+    """Of a jupyterfut that runs from its repository without being installed."""
+    from jupyterfut._version import __version__
+
+    return __version__
 
 
 def _processor() -> str:
@@ -37,8 +44,12 @@ def _processor() -> str:
 def machine() -> dict[str, str | int | float]:
     """System, processor, cores, memory, and how busy the machine was before the first measurement."""
     facts: dict[str, str | int | float] = {
-        "system": platform.system(), "release": platform.release(), "machine": platform.machine(), "processor": _processor(), "cores": os.cpu_count() or 0,
-    }  # fmt: skip
+        "system": platform.system(),
+        "release": platform.release(),
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "cores": os.cpu_count() or 0,
+    }
     if hasattr(os, "getloadavg"):
         facts["load_before"] = round(os.getloadavg()[0], 2)
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:

@@ -1,9 +1,9 @@
 """METG(50 %): the minimum effective task granularity of Task Bench (Slaughter et al., SC20).
 
-A graph of `WIDTH` columns and many steps; each point burns a given processor time and takes what its pattern says of the step before. Efficiency is the time
-burnt over the time that the cores had. METG(50 %) is the shortest task at which efficiency still is one half: shorter tasks are mostly overhead.
-Task time is bisected on a logarithmic scale; the number of steps is chosen so that one run takes about half a second. The client's own work (a `submit` per point)
-is part of the run, as it is for every user.
+A graph of `WIDTH` columns and many steps; each point burns a given processor time and takes what its pattern says of the step before. Efficiency is
+the time burnt over the time that the cores had. METG(50 %) is the shortest task at which efficiency still is one half: shorter tasks are mostly
+overhead. Task time is bisected on a logarithmic scale; the number of steps is chosen so that one run takes about half a second. The client's own work
+(a `submit` per point) is part of the run, as it is for every user.
 """
 
 from __future__ import annotations

@@ -102,7 +102,12 @@ def number(value: float) -> str:
 
 def _table(rows: list[list[str]]) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip() for row in rows]
+
+    def line(row: list[str]) -> str:
+        first, *rest = (cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
+        return "  ".join([first, *rest]).rstrip()
+
+    lines = [line(row) for row in rows]
     lines.insert(1, "  ".join("-" * w for w in widths))
     return "\n".join(lines)
 
@@ -128,7 +133,8 @@ def ratio_table(found: dict[str, dict[str, list[float]]], engines: Sequence[str]
     rows = [[f"{ours} is better by", *peers]]
     for metric, by_engine in found.items():
         if ours in by_engine and any(peer in by_engine for peer in peers):
-            rows.append([METRICS[metric].title, *(f"{number(ratio(metric, by_engine[ours], by_engine[p]))} x" if p in by_engine else "." for p in peers)])
+            ratios = [f"{number(ratio(metric, by_engine[ours], by_engine[p]))} x" if p in by_engine else "." for p in peers]
+            rows.append([METRICS[metric].title, *ratios])
     return _table(rows) if len(rows) > 1 else ""
 
 

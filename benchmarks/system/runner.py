@@ -1,4 +1,5 @@
-"""Runs the children, one at a time: for every workload, for every repetition, every engine in turn (A B A B), so that what disturbs the machine disturbs all.
+"""Runs the children, one at a time: for every workload, for every repetition, every engine in turn (A B A B), so that what disturbs the machine
+disturbs all.
 
 Every child has a time limit; one that exceeds it is ended with everything it started, its workload is reported as failed, and the rest goes on.
 """
@@ -69,7 +70,8 @@ def run_child(engine: str, workload: str, scale: float, verbose: bool) -> Run:
     environment["PYTHONPATH"] = os.pathsep.join(paths)
     command = [sys.executable, "-m", "benchmarks.system.child", engine, workload, repr(scale)]
     with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=environment, cwd=tempfile.gettempdir())
+        where = tempfile.gettempdir()
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=environment, cwd=where)
         try:
             out, _ = process.communicate(timeout=WORKLOADS[workload].limit_s)
         except subprocess.TimeoutExpired:

@@ -1,8 +1,8 @@
 """The workloads, each written once for all engines.
 
-A workload is a function of an engine (started, warmed up) and a scale (1 for the full size, less with `--quick`). It returns its samples by metric: one number
-or several. It checks every result that it gets: an engine that is quick and wrong fails. Which metrics there are, and in which unit, is said in `METRICS`,
-what a workload needs of its engine in `WORKLOADS`. `import`, `cold` have no warm engine and are done by `child`.
+A workload is a function of an engine (started, warmed up) and a scale (1 for the full size, less with `--quick`). It returns its samples by metric:
+one number or several. It checks every result that it gets: an engine that is quick and wrong fails. Which metrics there are, and in which unit, is
+said in `METRICS`, what a workload needs of its engine in `WORKLOADS`. `import` and `cold` have no warm engine: `child` measures them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a workload may ask of an engine.
 
-An engine is two one-thread worker processes (or two threads) and a client. It says what it can do in `features`; a workload that needs more is left out
-for it. Everything here blocks until it has what it returns, except `submit`, `map`, `submit_over` and `submit_on`, which return futures at once.
+An engine is two one-thread worker processes (or two threads) and a client. It says what it can do in `features`; a workload that needs more is left
+out for it. Everything here blocks until it has what it returns, except `submit`, `map`, `submit_over` and `submit_on`, which return futures at once.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Engine(ABC):
 
     name: ClassVar[str]
     features: ClassVar[frozenset[str]] = frozenset()
-    """Of: processes (the workers are processes), dependencies, nested (tasks from tasks), scatter, place (choose the worker), actors, ordered (their calls run in order), queues,
-    memory (a scheduler process of its own), million (a million tasks are bearable)."""
+    """Of: processes (the workers are processes), dependencies, nested (tasks from tasks), scatter, place (choose the worker), actors,
+    ordered (their calls run in order), queues, memory (a scheduler process of its own), million (a million tasks are bearable)."""
 
     @classmethod
     def available(cls) -> frozenset[str]:

@@ -10,10 +10,11 @@ from typing import Any
 from benchmarks.system import tasks
 from benchmarks.system.engines.base import WORKERS, Completed, Engine
 
+# Ray reads these when it is imported.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
-import ray  # noqa: E402  (after the settings that it reads when imported)
+import ray
 
 
 class _AsCompleted(Completed):
