@@ -1,11 +1,13 @@
 """The journal: the last things that happened to tasks, kept by each machine, for `story(key)`, for tests and for plugins.
 
-Writing is one append of a tuple; reading may be slow. Plugins, metrics and dashboards read it after `handle`, never from inside a transition.
+Writing is one append, also for a thousand tasks to which the same thing happened at once; reading may be slow. Plugins, metrics and dashboards read it
+after `handle`, never from inside a transition.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 Entry: TypeAlias = tuple[float, str, str, Any]
@@ -13,20 +15,42 @@ Entry: TypeAlias = tuple[float, str, str, Any]
 
 
 class Journal:
-    """A ring of the newest `size` entries.
+    """A ring of about the newest `size` entries. `entries` holds single entries and, with a list of keys in the key's place, whole batches.
 
     >>> j = Journal(size=10)
     >>> j.entries.append((0.5, "x", "waiting -> queued", None))
+    >>> j.batch(0.7, ["x", "y"], "queued -> processing", "w1")
     >>> j.story("x")
-    [(0.5, 'x', 'waiting -> queued', None)]
+    [(0.5, 'x', 'waiting -> queued', None), (0.7, 'x', 'queued -> processing', 'w1')]
     """
 
-    __slots__ = ("entries",)
+    __slots__ = ("_batched", "_batches", "entries", "size")
 
     def __init__(self, size: int = 100_000) -> None:
-        self.entries: deque[Entry] = deque(maxlen=size)
+        self.size = size
+        self.entries: deque[tuple[float, Any, str, Any]] = deque(maxlen=size)
+        self._batches: deque[int] = deque()  # sizes of the batches written, oldest first
+        self._batched = 0  # their sum
+
+    def batch(self, now: float, keys: Sequence[str], what: str, detail: Any) -> None:
+        """The same thing has happened to all of `keys`. The list is kept: do not change it afterwards."""
+        self.entries.append((now, keys, what, detail))
+        self._batches.append(len(keys))
+        self._batched += len(keys)
+        while self._batched > self.size and len(self._batches) > 1:
+            self._batched -= self._batches.popleft()
+            entries = self.entries
+            while entries and type(entries.popleft()[1]) is str:  # single entries older than the oldest batch go with it
+                pass
 
     def story(self, *keys: str) -> list[Entry]:
         """The entries of these keys, oldest first."""
         wanted = set(keys)
-        return [entry for entry in self.entries if entry[1] in wanted]
+        found: list[Entry] = []
+        for now, key, what, detail in self.entries:
+            if type(key) is str:
+                if key in wanted:
+                    found.append((now, key, what, detail))
+            else:
+                found.extend((now, one, what, detail) for one in key if one in wanted)
+        return found

@@ -16,6 +16,7 @@ from __future__ import annotations
 from itertools import islice
 
 from jupyterfut.core.scheduler import post
+from jupyterfut.core.scheduler.hot import start_many
 from jupyterfut.core.scheduler.ordered_queue import ReadyQueue
 from jupyterfut.core.scheduler.state import MEMORY, PROCESSING, WAITING, Restriction, State, TaskState, WorkerState
 from jupyterfut.core.scheduler.transitions import Transitions
@@ -33,6 +34,7 @@ class Dispatch:
         self.transitions = transitions
         transitions.try_ahead = self.ahead_worker
         transitions.unload = self.unload
+        transitions.start_many = lambda tasks, worker: start_many(state, worker, tasks)
 
     # --- accounts
 
@@ -104,13 +106,6 @@ class Dispatch:
             state.open_threads -= worker.nthreads
             worker.tier = 0
 
-    def measured(self, task: TaskState, duration_s: float) -> None:
-        """A call has ended after `duration_s` seconds."""
-        function = task.function
-        if function is not None:
-            known = function.duration_s
-            function.duration_s = duration_s if known < 0.0 else known + 0.1 * (duration_s - known)
-
     # --- placing
 
     def run(self) -> None:
@@ -127,34 +122,28 @@ class Dispatch:
                     share = -(-ready.length * worker.nthreads // max(state.open_threads, 1))
                     if tier is state.idle:
                         share = max(share, 1)
-                    self._fill(worker, ready, min(share, self.room(worker)))
+                    self._fill(worker, ready, max(1, min(share, self.room(worker))))
         if not ready.length and ready.order:
             ready.peek()  # drops what was cancelled in the queue
 
     def _fill(self, worker: WorkerState, queue: ReadyQueue, count: int) -> None:
         """Send up to `count` tasks to the worker; a task whose inputs are large goes to the worker that has most of them, if that one has room."""
-        start = self.transitions.start
         state = self.state
-        journal = state.journal.entries
-        others: dict[WorkerState, None] = {}
-        for _ in range(count):
-            task = queue.pop()
-            if task is None:
-                break
-            queue.length -= 1
-            chosen = worker
-            if task.dependencies:
-                best = self._best_holder(task)
-                if best is not None and best is not worker and self.room(best) > 0:
-                    chosen = best
-                    others[best] = None
-            start(task, chosen)
-            journal.append((state.now, task.key, "queued -> processing", task.attempt))
+        tasks = queue.take(count)
+        if any(task.dependencies for task in tasks):
+            placed: dict[WorkerState, list[TaskState]] = {}
+            for task in tasks:
+                best = self._best_holder(task) if task.dependencies else None
+                chosen = best if best is not None and best is not worker and self.room(best) > 0 else worker
+                placed.setdefault(chosen, []).append(task)
+            for chosen, theirs in placed.items():
+                start_many(state, chosen, theirs)
+        elif tasks:
+            start_many(state, worker, tasks)
+        self.classify_touched()
+        for task in tasks:
             if task.dependents:
                 self._send_dependents_ahead(task)
-        self.classify(worker)
-        for other in others:
-            self.classify(other)
 
     def _best_holder(self, task: TaskState) -> WorkerState | None:
         """The worker that holds most bytes of the task's large inputs; None when all inputs are small enough to be sent along."""
@@ -184,14 +173,8 @@ class Dispatch:
                 del state.restricted[restriction]
 
     def _fill_restricted(self, worker: WorkerState, queue: ReadyQueue, count: int) -> None:
-        for _ in range(count):
-            task = queue.pop()
-            if task is None:
-                break
-            queue.length -= 1
-            self.transitions.start(task, worker)
-            self.state.journal.entries.append((self.state.now, task.key, "queued -> processing", task.attempt))
-        self.classify(worker)
+        start_many(self.state, worker, queue.take(count))
+        self.classify_touched()
 
     def eligible(self, restriction: Restriction) -> list[WorkerState]:
         """The workers that may run tasks with this restriction, busy or not, in order of arrival."""

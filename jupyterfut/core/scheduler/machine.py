@@ -16,6 +16,7 @@ from jupyterfut.core.effects import Close, Effect, LinkBack, LinkLost, Log, Rece
 from jupyterfut.core.journal import Journal
 from jupyterfut.core.scheduler import post
 from jupyterfut.core.scheduler.dispatch import Dispatch
+from jupyterfut.core.scheduler.hot import finish_many, release_many, submit_many
 from jupyterfut.core.scheduler.members import Members
 from jupyterfut.core.scheduler.query import Query
 from jupyterfut.core.scheduler.state import (
@@ -195,12 +196,16 @@ class SchedulerMachine:
         tasks = state.tasks
         function = state.functions.get(message.function)
         options = message.options
+        seq = state.next_seq
+        rows = submit_many(state, client, function, message) if function is not None else list(range(len(message.keys)))
+        if not rows:
+            return
         recommendations: Recommendations = []
         dependencies, holds = message.dependencies, message.holds
         alone = client.alone
         wanted = client.wanted
-        seq = state.next_seq
-        for i, key in enumerate(message.keys):
+        for i in rows:
+            key = message.keys[i]
             task = tasks.get(key)
             if task is not None and (task.function is not None or task.state not in (RELEASED, ERRED)):
                 self._want_task(client, task, recommendations)
@@ -210,22 +215,21 @@ class SchedulerMachine:
                 post.append(state, client.outbox, m.KeysFailed([key], [failure]))
                 continue
             if task is None:
-                tasks[key] = task = TaskState(key, function, message.args[i], options, seq)
+                tasks[key] = task = TaskState(key, function, message.args[i], options, seq + i)
                 task.wanted_by = alone
             else:  # a name without a recipe (data that was let go, an unknown input) gets one
-                task.function, task.args, task.options, task.seq = function, message.args[i], options, seq
+                task.function, task.args, task.options, task.seq = function, message.args[i], options, seq + i
                 task.wanted_by = with_member(task.wanted_by, client)
-            seq += 1
             function.users += 1
             wanted[task] = None
             if dependencies and dependencies[i]:
                 self._link(task, dependencies[i], recommendations)
             if holds and holds[i]:
-                task.holds = self._hold(holds[i])
+                task.holds = self.transitions.hold(holds[i])
             recommendations.append((task, WAITING))
             if task.failure is not None and task.state == RELEASED:
                 recommendations.append((task, ERRED))
-        state.next_seq = seq
+        state.next_seq = seq + len(message.keys)
         self.transitions.settle(recommendations)
 
     def _link(self, task: TaskState, keys: list[Key], recommendations: Recommendations) -> None:
@@ -247,13 +251,6 @@ class SchedulerMachine:
         if len(inputs) != len(keys):
             text = f"{task.key!r} names itself, or one input twice, among its inputs"
             task.failure = m.Failure("ProtocolError", text, None, "", task.key)
-
-    def _hold(self, keys: list[Key]) -> tuple[TaskState, ...]:
-        tasks = self.state.tasks
-        held = tuple(task for task in map(tasks.get, keys) if task is not None)
-        for task in held:
-            task.held += 1
-        return held
 
     def _want_task(self, client: ClientState, task: TaskState, recommendations: Recommendations) -> None:
         """One more client wants a task that is known; it hears at once how things stand."""
@@ -280,16 +277,7 @@ class SchedulerMachine:
 
     def _release(self, client: ClientState, message: m.ReleaseKeys) -> None:
         recommendations: Recommendations = []
-        tasks = self.state.tasks
-        wanted = client.wanted
-        for key in message.keys:
-            task = tasks.get(key)
-            if task is None or task not in wanted:
-                continue
-            del wanted[task]
-            task.wanted_by = without_member(task.wanted_by, client)
-            if not (task.wanted_by or task.waiters or task.held):
-                recommendations.append((task, RELEASED if task.state != RELEASED else FORGOTTEN))
+        release_many(self.state, client, message.keys, recommendations)
         self.transitions.settle(recommendations)
 
     def _cancel(self, client: ClientState, message: m.CancelKeys) -> None:
@@ -330,7 +318,7 @@ class SchedulerMachine:
         self.transitions.settle(recommendations)
 
     def _fire_and_forget(self, client: ClientState, message: m.FireAndForget) -> None:
-        for task in self._hold(message.keys):
+        for task in self.transitions.hold(message.keys):
             if task.state in (MEMORY, ERRED) or task.fire_and_forget:
                 task.held -= 1
             else:
@@ -372,27 +360,10 @@ class SchedulerMachine:
     # --- from workers
 
     def _done(self, worker: WorkerState, message: m.TasksDone) -> None:
-        state = self.state
-        tasks = state.tasks
-        finish = self.transitions.finish
-        measured = self.dispatch.measured
-        journal = state.journal.entries
-        now = state.now
         recommendations: Recommendations = []
-        holds = message.holds
-        worker.last_report = now
-        for key, attempt, payload, type_name, nbytes, duration in zip(
-            message.keys, message.attempts, message.payloads, message.types, message.nbytes, message.durations, strict=True
-        ):
-            task = tasks.get(key)
-            if task is None or task.attempt != attempt or task.state != PROCESSING:
-                self._stale(worker, key, task)
-                continue
-            if holds and key in holds:
-                task.result_holds = self._hold(holds[key])
-            measured(task, duration)
-            finish(task, worker, payload, type_name, nbytes, recommendations)
-            journal.append((now, key, "processing -> memory", attempt))
+        worker.last_report = self.state.now
+        for key in finish_many(self.state, self.transitions, worker, message, recommendations):
+            self._stale(worker, key, self.state.tasks.get(key))
         self.transitions.settle(recommendations)
         if worker.ahead_parked:
             self.dispatch.unpark(worker)

@@ -68,13 +68,31 @@ class ReadyQueue:
             del self.lanes[self.order.pop(0)]
         return None
 
-    def pop(self) -> TaskState | None:
-        """Take the next task out. Its state is still `queued`: the caller moves it on, which also counts it out of `length`."""
-        task = self.peek()
-        if task is not None:
+    def extend(self, tasks: list[TaskState]) -> None:
+        """Push tasks of one priority that arrived in this order."""
+        rank = -tasks[0].options.priority
+        lane = self.lanes.get(rank)
+        if lane is not None and (not lane.in_order or lane.in_order[-1].seq < tasks[0].seq):
+            lane.in_order.extend(tasks)
+            self.length += len(tasks)
+        else:
+            for task in tasks:
+                self.push(task)
+
+    def take(self, count: int) -> list[TaskState]:
+        """Take out up to `count` tasks, next first. They are counted out of `length`; the caller starts them."""
+        taken: list[TaskState] = []
+        while len(taken) < count and self.peek() is not None:
             lane = self.lanes[self.order[0]]
-            if lane.in_order and lane.in_order[0] is task:
-                lane.in_order.popleft()
+            in_order, late = lane.in_order, lane.late
+            if late and (not in_order or late[0][0] <= in_order[0].seq):
+                taken.append(heapq.heappop(late)[2])
+            elif late:
+                taken.append(in_order.popleft())
             else:
-                heapq.heappop(lane.late)
-        return task
+                for _ in range(min(count - len(taken), len(in_order))):
+                    task = in_order.popleft()
+                    if task.state == "queued":
+                        taken.append(task)
+        self.length -= len(taken)
+        return taken

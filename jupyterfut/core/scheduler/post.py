@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from jupyterfut.core.effects import Send
 from jupyterfut.core.scheduler.state import MEMORY, ClientState, FunctionState, Outbox, State, TaskState, WorkerState
-from jupyterfut.ids import Address
+from jupyterfut.ids import Address, Key
 from jupyterfut.wire.messages import (
     AsClient,
     CancelTasks,
@@ -22,6 +22,7 @@ from jupyterfut.wire.messages import (
     Message,
     ReleaseData,
     StealTasks,
+    TaskOptions,
 )
 from jupyterfut.wire.payload import Payload
 
@@ -66,38 +67,50 @@ def ready(state: State, client: ClientState, task: TaskState, payload: Payload |
     messages.append(KeysReady([task.key], [payload], [task.type], [task.nbytes]))
 
 
-def compute(state: State, worker: WorkerState, task: TaskState) -> None:
-    """Send the task to the worker, with what it needs to find its inputs, and the function if it has not got it."""
-    function = task.function
-    assert function is not None and task.args is not None
-    outbox = worker.outbox
-    messages = outbox.messages
-    if function not in worker.functions:
-        worker.functions[function] = None
-        function.workers[worker] = None
-        append(state, outbox, Functions([function.id], [function.payload], [function.name]))
-    options = task.options
-    message = messages[-1] if messages else None
-    if type(message) is not Compute or message.function != function.id or message.resources != options.resources or message.actor != options.actor:
-        message = Compute(function.id, [], [], [], [], [], {}, {}, options.resources, options.actor)
-        append(state, outbox, message)
-    message.keys.append(task.key)
-    message.attempts.append(task.attempt)
-    message.args.append(task.args)
-    message.priorities.append([-options.priority, task.seq])
+def open_ready(state: State, client: ClientState) -> KeysReady:
+    """The message to which rows for this client may be appended."""
+    messages = client.outbox.messages
+    if messages and type(messages[-1]) is KeysReady:
+        return messages[-1]
+    message = KeysReady([], [], [], [])
+    append(state, client.outbox, message)
+    return message
+
+
+def open_release(state: State, worker: WorkerState) -> list[Key]:
+    """The keys of the `ReleaseData` to which more may be appended."""
+    messages = worker.outbox.messages
+    if messages and type(messages[-1]) is ReleaseData:
+        return messages[-1].keys
+    message = ReleaseData([])
+    append(state, worker.outbox, message)
+    return message.keys
+
+
+def open_compute(state: State, worker: WorkerState, function: FunctionState, options: TaskOptions) -> Compute:
+    """The message to which calls of this function with these options may be appended."""
+    messages = worker.outbox.messages
+    if messages:
+        last = messages[-1]
+        if type(last) is Compute and last.function == function.id and last.resources == options.resources and last.actor == options.actor:
+            return last
+    message = Compute(function.id, [], [], [], [], [], {}, {}, options.resources, options.actor)
+    append(state, worker.outbox, message)
+    return message
+
+
+def inputs(message: Compute, task: TaskState) -> None:
+    """Say where the inputs of the message's last row are."""
     rows = message.dependencies
-    if task.dependencies:
-        while len(rows) < len(message.keys) - 1:  # rows without inputs before the first with
-            rows.append([])
-        rows.append([d.key for d in task.dependencies])
-        for dependency in task.dependencies:
-            if dependency.state == MEMORY:
-                if dependency.payload is not None:
-                    message.inline[dependency.key] = dependency.payload
-                else:
-                    message.where[dependency.key] = addresses(dependency)
-    elif rows:
+    while len(rows) < len(message.keys) - 1:  # rows without inputs before the first with
         rows.append([])
+    rows.append([d.key for d in task.dependencies])
+    for dependency in task.dependencies:
+        if dependency.state == MEMORY:
+            if dependency.payload is not None:
+                message.inline[dependency.key] = dependency.payload
+            else:
+                message.where[dependency.key] = addresses(dependency)
 
 
 def addresses(task: TaskState) -> list[Address]:

@@ -360,6 +360,8 @@ class Transitions:
             task.state = PROCESSING  # for `_arrived`: it leaves its inputs
         task.failure = None
         for client in task.wanted_by:
+            if start == ERRED:  # it was told of the failure or the loss
+                post.append(self.state, client.outbox, KeysPending([task.key]))
             post.ready(self.state, client, task, task.payload)
         self._arrived(task, recommendations)
 

@@ -1,0 +1,231 @@
+"""The four roads that nearly every task takes, as loops over columns.
+
+They do what the table's steps do (`transitions`), one after the other, for tasks to which nothing special applies, and hand all others to the table:
+
+    submit_many    released -> waiting -> queued             no inputs to wait for
+    start_many     queued -> processing
+    finish_many    processing -> memory
+    release_many   memory -> released -> forgotten           nothing stands on it
+
+A step of the table costs a recommendation, a look-up, a call and a journal entry; here a row costs its own stores only. `benchmarks/core` shows what that
+is worth (docs/design/decisions/hot-roads.md). The simulator runs both and checks the same invariants after each event.
+"""
+
+from __future__ import annotations
+
+from jupyterfut.core.scheduler import post
+from jupyterfut.core.scheduler.state import (
+    FORGOTTEN,
+    MEMORY,
+    PROCESSING,
+    QUEUED,
+    RELEASED,
+    WAITING,
+    ClientState,
+    FunctionState,
+    State,
+    TaskState,
+    WorkerState,
+    without_member,
+)
+from jupyterfut.core.scheduler.transitions import Recommendations, Transitions
+from jupyterfut.ids import Key
+from jupyterfut.wire.messages import Functions, KeysReady, SubmitTasks, TasksDone
+from jupyterfut.wire.payload import payload_nbytes
+
+
+def submit_many(state: State, client: ClientState, function: FunctionState, message: SubmitTasks) -> list[int]:
+    """Put the rows without inputs into the table and the queue. Returns the row numbers that need the long road: known keys, inputs, restrictions."""
+    options = message.options
+    dependencies, holds = message.dependencies, message.holds
+    if options.workers or options.resources or holds:
+        return list(range(len(message.keys)))
+    tasks = state.tasks
+    wanted = client.wanted
+    alone = client.alone
+    args = message.args
+    seq = state.next_seq
+    others: list[int] = []
+    fresh: list[TaskState] = []
+    for i, key in enumerate(message.keys):
+        if key in tasks or (dependencies and dependencies[i]):
+            others.append(i)
+            continue
+        tasks[key] = task = TaskState(key, function, args[i], options, seq + i)
+        task.wanted_by = alone
+        task.state = QUEUED
+        wanted[task] = None
+        fresh.append(task)
+    state.next_seq = seq + len(message.keys)
+    if fresh:
+        function.users += len(fresh)
+        state.ready.extend(fresh)
+        keys = message.keys if len(fresh) == len(message.keys) else [task.key for task in fresh]
+        state.journal.batch(state.now, keys, "released -> queued", client.id)
+    return others
+
+
+def start_many(state: State, worker: WorkerState, tasks: list[TaskState]) -> None:
+    """Send queued tasks to the worker: its accounts, and one `Compute` a run of calls of the same function."""
+    if not worker.processing:
+        worker.last_report = state.now
+    state.touched[worker] = None
+    config = state.config
+    processing = worker.processing
+    attempt = state.attempts
+    occupancy_s = worker.occupancy_s
+    function: FunctionState | None = None
+    options = None
+    estimate_s = 0.0
+    for task in tasks:
+        if task.function is not function or task.options is not options:
+            function = task.function
+            options = task.options
+            assert function is not None
+            if function not in worker.functions:
+                worker.functions[function] = None
+                function.workers[worker] = None
+                post.append(state, worker.outbox, Functions([function.id], [function.payload], [function.name]))
+            duration_s = function.duration_s
+            estimate_s = (duration_s if duration_s >= 0.0 else config.unknown_duration_s) + config.task_overhead_s
+            message = post.open_compute(state, worker, function, options)
+            keys, attempts, args, priorities = message.keys, message.attempts, message.args, message.priorities
+            rank = -options.priority
+        attempt += 1
+        task.attempt = attempt  # type: ignore[assignment]  # NewType would cost a call a task
+        task.state = PROCESSING
+        task.worker = worker
+        task.estimate_s = estimate_s
+        occupancy_s += estimate_s
+        processing[task] = None
+        if task.options.resources:
+            for name, amount in task.options.resources.items():
+                worker.resources_free[name] -= amount
+        keys.append(task.key)
+        attempts.append(attempt)  # type: ignore[arg-type]  # as above
+        args.append(task.args)  # type: ignore[arg-type]  # set, since the task has a function
+        priorities.append([rank, task.seq])
+        if task.dependencies:
+            post.inputs(message, task)
+        elif message.dependencies:
+            message.dependencies.append([])
+    state.attempts = attempt
+    worker.occupancy_s = occupancy_s
+    if len(tasks) == 1:
+        state.journal.entries.append((state.now, tasks[0].key, "queued -> processing", worker.name))
+    else:
+        state.journal.batch(state.now, [task.key for task in tasks], "queued -> processing", worker.name)
+
+
+def finish_many(state: State, transitions: Transitions, worker: WorkerState, message: TasksDone, recommendations: Recommendations) -> list[Key]:
+    """Results have arrived. Returns the keys that nobody waited for (any more)."""
+    tasks = state.tasks
+    config = state.config
+    processing = worker.processing
+    has = worker.has
+    alone = worker.alone
+    holds = message.holds
+    stale: list[Key] = []
+    nbytes_sum = 0
+    released_s = 0.0
+    retained = state.retained_bytes
+    limit = config.retained_bytes_limit
+    client: ClientState | None = None
+    rows: KeysReady | None = None
+    for key, attempt, payload, type_name, nbytes, duration_s in zip(
+        message.keys, message.attempts, message.payloads, message.types, message.nbytes, message.durations, strict=True
+    ):
+        task = tasks.get(key)
+        if task is None or task.attempt != attempt or task.state is not PROCESSING:
+            stale.append(key)
+            continue
+        function = task.function
+        known = function.duration_s  # type: ignore[union-attr]  # a started task has one
+        function.duration_s = duration_s if known < 0.0 else known + 0.1 * (duration_s - known)  # type: ignore[union-attr]  # as above
+        if task.blocked or task.options.resources:
+            transitions.unload(task)
+        else:
+            del processing[task]
+            released_s += task.estimate_s
+            task.worker = None
+            task.ahead = task.stealing = False
+        task.type = type_name
+        task.nbytes = nbytes
+        if payload is not None:
+            size = len(payload) if type(payload) is bytes else payload_nbytes(payload)
+            if retained + size <= limit:
+                task.payload = payload
+                retained += size
+        task.who_has = alone
+        has[task] = None
+        nbytes_sum += nbytes
+        if holds and key in holds:
+            transitions.hold_in_result(task, holds[key])
+        for owner in task.wanted_by:
+            if owner is not client or rows is None:
+                client = owner
+                rows = post.open_ready(state, owner)
+            rows.keys.append(key)
+            rows.payloads.append(payload)
+            rows.types.append(type_name)
+            rows.nbytes.append(nbytes)
+        task.state = MEMORY
+        if task.dependents:
+            for dependent in task.dependents:
+                if dependent.state is WAITING:
+                    dependent.missing -= 1
+                    if not dependent.missing:
+                        recommendations.append((dependent, QUEUED))
+        if task.dependencies or task.holds or task.fire_and_forget:
+            transitions.leave(task, recommendations)
+        if not (task.wanted_by or task.waiters or task.held):
+            recommendations.append((task, RELEASED))
+    state.retained_bytes = retained
+    worker.nbytes += nbytes_sum
+    worker.occupancy_s = worker.occupancy_s - released_s if processing else 0.0
+    state.touched[worker] = None
+    state.journal.batch(state.now, message.keys, "processing -> memory", worker.name)
+    return stale
+
+
+def release_many(state: State, client: ClientState, keys: list[Key], recommendations: Recommendations) -> None:
+    """The client's last future of each key is gone. What nobody else needs is dropped, and forgotten if nothing stands on it."""
+    tasks = state.tasks
+    wanted = client.wanted
+    forgotten: list[Key] = []
+    worker: WorkerState | None = None
+    rows: list[Key] = []
+    for key in keys:
+        task = tasks.get(key)
+        if task is None or task not in wanted:
+            continue
+        del wanted[task]
+        task.wanted_by = () if task.wanted_by is client.alone else without_member(task.wanted_by, client)
+        if task.wanted_by or task.waiters or task.held:
+            continue
+        function = task.function
+        if task.state is not MEMORY or task.dependents or task.dependencies or task.result_holds or function is None or len(task.who_has) > 1:
+            recommendations.append((task, RELEASED if task.state is not RELEASED else FORGOTTEN))
+            continue
+        payload = task.payload
+        if payload is not None:
+            state.retained_bytes -= len(payload) if type(payload) is bytes else payload_nbytes(payload)
+            task.payload = None
+        if task.who_has:
+            holder = task.who_has[0]
+            if holder is not worker:
+                worker = holder
+                rows = post.open_release(state, holder)
+            del holder.has[task]
+            holder.nbytes -= task.nbytes
+            rows.append(key)
+            task.who_has = ()
+        task.state = FORGOTTEN
+        del tasks[key]
+        forgotten.append(key)
+        function.users -= 1
+        if not function.users and not function.clients:
+            post.forget_function(state, function)
+            worker = None  # its mail is not the last message any more
+    if forgotten:
+        state.journal.batch(state.now, forgotten, "memory -> forgotten", client.id)
