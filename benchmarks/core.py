@@ -39,8 +39,8 @@ FUNCTION = FunctionId("f" * 32)
 OPTIONS = m.TaskOptions()
 CLIENT = PeerId(1)
 SUBMIT_ROWS = 500
-SUBMIT_ROWS_MANY = 5_000
-"""With 1,000 workers: what `map` over a large iterable sends, so that a worker gets five tasks of a message. The case "one row a message" has 500."""
+SUBMIT_ROWS_MANY = 2_048
+"""With 1,000 workers: what `map` sends at a time, so that a worker gets two tasks of a message. The case "one row a message" has 500."""
 REPORT_ROWS = 50
 TASK_S = 20e-6
 TARGET_TASKS_PER_S = 100_000.0
