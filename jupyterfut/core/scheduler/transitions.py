@@ -70,7 +70,8 @@ class Transitions:
                     continue
                 raise IllegalTransition(f"{task.key}: {start} -> {target}; story: {state.journal.story(task.key)}")
             row[0](self, task, recommendations)
-            journal.append((now, task.key, row[1], task.attempt))
+            if task.state != start:
+                journal.append((now, task.key, row[1], task.attempt))
 
     # --- towards the result
 
@@ -109,7 +110,9 @@ class Transitions:
             recommendations.append((task, PROCESSING))
 
     def queue(self, task: TaskState, recommendations: Recommendations) -> None:
-        """waiting -> queued: every input is there."""
+        """waiting -> queued: every input is there (unless one has been lost since that was recommended)."""
+        if task.missing:
+            return
         task.state = QUEUED
         self.queue_of(task).push(task)
 
@@ -192,7 +195,10 @@ class Transitions:
     # --- back to the start
 
     def again(self, task: TaskState, recommendations: Recommendations) -> None:
-        """processing -> waiting: the attempt is void (worker lost, given back, failed with tries left). Its worker has been told, or is gone."""
+        """processing -> waiting: the attempt is void (worker lost, given back, failed with tries left, sent ahead of an input that will not be made there).
+        Only in the last case its worker is here and does not know."""
+        if task.ahead:
+            post.cancel(self.state, task)
         self.unload(task)
         self.recall_ahead(task, recommendations)
         self._wait(task, recommendations)
@@ -201,8 +207,6 @@ class Transitions:
         """Dependants that were sent ahead of `task` to its worker must come back: it will not be made there."""
         for dependent in task.dependents or ():
             if dependent.state == PROCESSING and dependent.ahead:
-                post.cancel(self.state, dependent)
-                dependent.ahead = False  # another input of it may be recalled in the same round
                 recommendations.append((dependent, WAITING))
 
     def unqueue(self, task: TaskState, recommendations: Recommendations) -> None:
@@ -211,7 +215,9 @@ class Transitions:
         self._wait(task, recommendations)
 
     def lose(self, task: TaskState, recommendations: Recommendations) -> None:
-        """memory -> waiting: the last copy is gone and it is needed. The clients that had it are told."""
+        """memory -> waiting: the last copy is gone and it is needed (unless a copy has turned up since). The clients that had it are told."""
+        if task.who_has or task.payload is not None:
+            return
         self._forget_result(task, recommendations)
         for client in task.wanted_by:
             post.append(self.state, client.outbox, KeysPending([task.key]))
@@ -221,7 +227,9 @@ class Transitions:
         self._wait(task, recommendations)
 
     def lose_for_ever(self, task: TaskState, recommendations: Recommendations) -> None:
-        """memory -> erred: it was scattered data, or an actor, and nothing can make it again."""
+        """memory -> erred: it was scattered data, or an actor, and nothing can make it again (unless a copy has turned up since)."""
+        if task.who_has or task.payload is not None:
+            return
         self._forget_result(task, recommendations)
         task.failure = lost_data(task)
         task.state = ERRED
@@ -427,5 +435,7 @@ TABLE: dict[tuple[str, str], tuple[Callable[[Transitions, TaskState, Recommendat
 }
 """The table. `queued -> processing` (with the worker) and `processing -> memory` (with the result) carry more than a task and are loops of `hot`."""
 
-OVERTAKEN: Final = frozenset(((RELEASED, QUEUED), (RELEASED, PROCESSING), (RELEASED, ERRED)))
-"""Recommended while somebody needed the task; before its turn came it was let go. Nothing is to be done."""
+OVERTAKEN: Final = frozenset(
+    ((RELEASED, QUEUED), (RELEASED, PROCESSING), (RELEASED, ERRED), (MEMORY, QUEUED), (MEMORY, PROCESSING), (ERRED, QUEUED), (ERRED, PROCESSING))
+)
+"""Recommended while the task waited; before its turn came it was let go, or its result turned up, or it failed. Nothing is to be done."""
