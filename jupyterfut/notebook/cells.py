@@ -38,6 +38,7 @@ class CellNames(NamedTuple):
 
     reads: dict[str, Read]  #: in the order of the first use; builtins included
     writes: tuple[str, ...]  #: in the order of the first binding
+    assigned: frozenset[str]  #: writes by anything but an import or a change in place
     changed: frozenset[str]  #: writes that change an object in place, so that it must be the cell's own copy
     star_import: bool  #: `from x import *` may bind names that nobody can know here
 
@@ -92,6 +93,7 @@ class _Walk:
         self.seen: set[str] = set()  # names that some line so far binds, certainly or not
         self.reads: dict[str, tuple[int, bool, bool, bool]] = {}  # name -> line, certain, at a point that is always reached, optional
         self.writes: dict[str, None] = {}
+        self.assigned: set[str] = set()
         self.changed: set[str] = set()
         self.star_import = False
         self.deferred: dict[str, list[_Body]] = {}
@@ -107,7 +109,7 @@ class _Walk:
         for name, (lineno, certain, always, optional) in self.reads.items():
             required = not optional and (name not in self.writes or (certain and always))
             reads[name] = Read(lineno, required, certain)
-        return CellNames(reads, tuple(self.writes), frozenset(self.changed & set(self.writes)), self.star_import)
+        return CellNames(reads, tuple(self.writes), frozenset(self.assigned), frozenset(self.changed), self.star_import)
 
     # --- names
 
@@ -126,7 +128,7 @@ class _Walk:
         if known is None or (known[3] and not optional) or (always and certain and not known[2]):
             self.reads[name] = (lineno, certain, always, optional)
 
-    def store(self, name: str, frame: _Frame | None) -> None:
+    def store(self, name: str, frame: _Frame | None, *, imported: bool = False) -> None:
         """`name` is bound here."""
         home = _class_of(frame)
         if home is not None and name not in home.names:
@@ -134,6 +136,8 @@ class _Walk:
             return
         self.writes.setdefault(name)
         self.seen.add(name)
+        if not imported:
+            self.assigned.add(name)
         self._bind(name)
 
     def change(self, name: str, lineno: int, frame: _Frame | None) -> None:
@@ -153,6 +157,7 @@ class _Walk:
             self._unbind((home.number, name))
         elif not local:
             self.writes.setdefault(name)
+            self.assigned.add(name)
             self.seen.add(name)
             self._unbind(name)
 
@@ -185,6 +190,7 @@ class _Walk:
         body = _Body(reads, writes, _without_classes(frame), self.guards > 0)
         for name in writes:
             self.writes.setdefault(name)
+            self.assigned.add(name)
         if owner is None:
             self._run_body(body)
         else:
@@ -295,7 +301,7 @@ class _Walk:
             if alias.name == "*":
                 self.star_import = True
             else:
-                self.store(alias.asname or alias.name.partition(".")[0], frame)
+                self.store(alias.asname or alias.name.partition(".")[0], frame, imported=True)
 
     def _for(self, node: ast.For | ast.AsyncFor, frame: _Frame | None) -> None:
         self.expression(node.iter, frame)

@@ -209,9 +209,6 @@ class Run:
             else:
                 client.release(list(client.futures))
                 client.forget_functions()
-        for worker in world.places.values():
-            if worker.task_client is not None:
-                worker.task_client.forget_functions()
 
     def _at_rest(self) -> bool:
         """Nothing is left of any task anywhere."""
@@ -219,6 +216,10 @@ class Run:
         state = world.scheduler.machine.state
         if state.tasks or world.clock.foreground:
             return False
+        for worker in world.places.values():  # calls that nobody wants may have run until now
+            if worker.task_client is not None and worker.task_client.functions:
+                worker.task_client.forget_functions()
+                return False
         return all(not worker.store and not worker.machine.tasks for worker in world.places.values() if worker.alive)
 
     def leftovers(self) -> str:

@@ -332,13 +332,14 @@ class SimWorker(Node):
     # --- the client of its tasks
 
     def _open_client(self) -> SimClient:
-        if self.task_client is None:
+        client = self.task_client
+        if client is None:
             self.task_clients_made += 1
             client = SimClient(self.world, ClientId(f"task-client-{self.machine.pid}-{self.task_clients_made}"), worker=self)
             self.task_client = client
             self.world.oracle.client_comes(client)
-            client.connect()
-        return self.task_client
+            client.connect()  # without a link to the scheduler it is cut at once
+        return client
 
     def from_client(self, client: ClientId, message: Message) -> None:
         """The task client speaks on the worker's stream."""

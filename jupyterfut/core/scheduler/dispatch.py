@@ -119,12 +119,18 @@ class Dispatch:
             for tier in (state.idle, state.roomy):
                 while ready.length and tier:
                     worker = next(iter(tier))
-                    share = -(-ready.length * worker.nthreads // max(state.open_threads, 1))
-                    if tier is state.idle:
-                        share = max(share, 1)
+                    share = max(-(-ready.length * worker.nthreads // max(state.open_threads, 1)), self._grain(ready))
                     self._fill(worker, ready, max(1, min(share, self.room(worker))))
         if not ready.length and ready.order:
             ready.peek()  # drops what was cancelled in the queue
+
+    def _grain(self, queue: ReadyQueue) -> int:
+        """So many of the next tasks are worth a message: work of `grain_s`, which is less than telling a second worker of it would take."""
+        task = queue.peek()
+        function = task.function if task is not None else None
+        if function is None or function.duration_s < 0.0:
+            return 1
+        return int(self.state.config.grain_s / (function.duration_s + self.state.config.task_overhead_s)) or 1
 
     def _fill(self, worker: WorkerState, queue: ReadyQueue, count: int) -> None:
         """Send up to `count` tasks to the worker; a task whose inputs are large goes to the worker that has most of them, if that one has room."""
@@ -246,26 +252,21 @@ class Dispatch:
 
     # --- taking back
 
-    def balance(self) -> bool:
-        """Ask tasks back from crowded workers for idle ones. True if it is worth looking again a little later."""
+    def balance(self) -> None:
+        """Ask tasks back from crowded workers for idle ones."""
         state = self.state
-        if not state.idle or not state.crowded or state.ready.length:
-            return False
         config = state.config
         now = state.now
-        again = False
         thieves = sum(w.nthreads - (len(w.processing) - w.blocked) for w in state.idle)
         for victim in list(state.crowded):
             if thieves <= 0:
                 break
             excess = len(victim.processing) - victim.blocked - victim.nthreads
             if now < victim.steal_not_before:
-                again = True
                 continue
             silent_s = now - victim.last_report
             waits_s = victim.occupancy_s * excess / (excess + victim.nthreads) / victim.nthreads
             if waits_s < config.steal_min_s and silent_s < config.steal_after_s:
-                again = True
                 continue
             victim.steal_not_before = now + config.steal_min_s
             tasks = self._loot(victim, max(1, min(excess, excess // 2 + thieves)))
@@ -274,9 +275,6 @@ class Dispatch:
                     task.stealing = True
                     post.append(state, victim.outbox, StealTasks([task.key], [task.attempt]))
                 thieves -= len(tasks)
-            else:
-                again = True
-        return again
 
     def _loot(self, victim: WorkerState, count: int) -> list[TaskState]:
         """Up to `count` of the victim's latest tasks that could run elsewhere right now."""

@@ -39,8 +39,8 @@ from jupyterfut.core.scheduler.transitions import Recommendations, Transitions
 from jupyterfut.ids import Key, PeerId
 from jupyterfut.wire import messages as m
 
-REBALANCE_S = 0.01
-"""How soon to look again, while a worker idles and another has more than it can run."""
+REBALANCE_S = 0.005
+"""How often to look, while a worker idles and another has more than it can run."""
 
 
 class SchedulerMachine:
@@ -111,8 +111,11 @@ class SchedulerMachine:
         if state.ready.length or state.ready.order or state.restricted or state.touched:
             dispatch.run()
             dispatch.classify_touched()
-        if state.idle and state.crowded and dispatch.balance():
+        if state.idle and state.crowded and not state.ready.length:
             if self._rebalance_at is None:
+                self._rebalance_at = state.now
+            if state.now >= self._rebalance_at:
+                dispatch.balance()
                 self._rebalance_at = state.now + REBALANCE_S
         else:
             self._rebalance_at = None
@@ -136,8 +139,6 @@ class SchedulerMachine:
     def _tick(self) -> None:
         state = self.state
         now = state.now
-        if self._rebalance_at is not None and now >= self._rebalance_at:
-            self._rebalance_at = None
         for worker in list(state.workers.values()):
             if now >= worker.last_seen + state.config.worker_timeout_s:
                 reason = f"it has said nothing for {state.config.worker_timeout_s:g} s"
