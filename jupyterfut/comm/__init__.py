@@ -7,6 +7,7 @@ entry-point group `jupyterfut.transports` under the name of their scheme.
 from __future__ import annotations
 
 import importlib
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -63,12 +64,14 @@ async def listen(
     pack_local: PackLocal | None = None,
     limits: FrameLimits | None = None,
     handshake_timeout_s: float = 10.0,
+    sock: socket.socket | None = None,
 ) -> Listener:
     """Listen until `close`. `on_stream(stream)` is called for each connection whose handshake is done, and calls its `start`. Port 0: any free one, see `address`.
+    `sock`: a bound socket that listens already, whose `address` the caller knows; it belongs to the listener from now on.
 
     A connection that fails its handshake is logged in one line and forgotten. Raises `ConnectionFailed` when the address cannot be bound, ValueError when it is none.
     """
     listener: Listener = await _transport(address).listen(
-        address, on_stream, security=security, hello=hello, pack_local=pack_local, limits=limits, handshake_timeout_s=handshake_timeout_s
+        address, on_stream, security=security, hello=hello, pack_local=pack_local, limits=limits, handshake_timeout_s=handshake_timeout_s, sock=sock
     )
     return listener

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import socket
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -190,6 +191,7 @@ async def listen(
     pack_local: PackLocal | None = None,
     limits: FrameLimits | None = None,
     handshake_timeout_s: float = 10.0,
+    sock: socket.socket | None = None,
 ) -> InprocListener:
     """See `jupyterfut.comm.listen`. An address without a name gets one."""
     name = parse_address(address).host or f"{os.getpid()}-{next(_numbers)}"

@@ -396,9 +396,10 @@ async def listen(
     pack_local: PackLocal | None = None,
     limits: FrameLimits | None = None,
     handshake_timeout_s: float = 10.0,
+    sock: socket.socket | None = None,
 ) -> TcpListener:
     """See `jupyterfut.comm.listen`."""
-    sock, contact = bind(address)
+    sock, contact = bind(address) if sock is None else (sock, Address(address))
     token = security.token if security else None
 
     async def make(accepted: socket.socket) -> TcpStream:

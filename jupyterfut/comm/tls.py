@@ -141,12 +141,13 @@ async def listen(
     pack_local: PackLocal | None = None,
     limits: FrameLimits | None = None,
     handshake_timeout_s: float = 10.0,
+    sock: socket.socket | None = None,
 ) -> TcpListener:
     """See `jupyterfut.comm.listen`."""
     security = security or Security()
     context = security.listening_context()
     loop = asyncio.get_running_loop()
-    sock, contact = bind(address)
+    sock, contact = bind(address) if sock is None else (sock, Address(address))
 
     def stream() -> TlsStream:
         return TlsStream(connecting=False, token=security.token, hello=hello, pack_local=pack_local, limits=limits)
