@@ -14,7 +14,7 @@ from jupyterfut.core.scheduler.dispatch import Dispatch, matches
 from jupyterfut.core.scheduler.state import ERRED, MEMORY, QUEUED, RELEASED, STATES, WAITING, ClientState, ParkedRequest, State, TaskState, WorkerState, with_member
 from jupyterfut.core.scheduler.transitions import Recommendations
 from jupyterfut.ids import Key
-from jupyterfut.wire.messages import Failure, Reply, Request, TaskOptions
+from jupyterfut.wire.messages import Failure, ReleaseData, Reply, Request, TaskOptions
 from jupyterfut.wire.payload import payload_nbytes
 
 
@@ -104,6 +104,7 @@ class Query:
             worker = self.state.workers.get(address)  # type: ignore[call-overload]  # an address on the wire is a str
             if task is not None and worker is not None and worker in task.who_has:
                 self.remove_replica(task, worker, recommendations)
+                post.append(self.state, worker.outbox, ReleaseData([task.key]))  # perhaps only the road to it was broken
 
     def remove_replica(self, task: TaskState, worker: WorkerState, recommendations: Recommendations) -> None:
         self.dispatch.transitions.remove_replica(task, worker, recommendations)
