@@ -264,7 +264,7 @@ class ClientMachine:
         resolved = []
         records = self.state.records
         for record, payload, type_name, nbytes in zip(event.records, event.payloads, event.types, event.nbytes, strict=True):
-            if records.get(record.key) is record and record.status != "finished":
+            if records.get(record.key) is record and record.status == "pending":  # else the scheduler's word was quicker, and may be worse: lost
                 self._finish(record, payload, type_name, nbytes)
                 resolved.append(record)
         return self._resolved(resolved, "scattered", now)
