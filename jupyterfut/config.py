@@ -101,6 +101,7 @@ class WorkerSettings:
     heartbeat_s: float = _setting(2.0, "s", "how often a worker reports that it lives, and its metrics")
     memory_spill: float = _setting(0.7, "share", "of the memory limit: from here results are written to disk")
     memory_pause: float = _setting(0.8, "share", "of the memory limit: from here no new task starts")
+    switch_interval_s: float = _setting(0.005, "s", "Python's `sys.setswitchinterval` in worker processes: how long a thread keeps the interpreter")
     local_directory: str = _setting("", "path", "where spilled results go; empty: the system's directory for temporary files")
 
 

@@ -85,7 +85,7 @@ from jupyterfut.wire.messages import (
     Welcome,
     WorkerHello,
 )
-from jupyterfut.wire.payload import Payload, payload_nbytes
+from jupyterfut.wire.payload import Local, Payload, payload_nbytes
 
 
 class WorkerMachine:
@@ -337,7 +337,8 @@ class WorkerMachine:
             keys, attempts, payloads, types, nbytes, durations, holds = event
             limit = self.inline_bytes
             inline: list[Payload | None] = [
-                payload if size <= limit and not task.actor else None for payload, size, task in zip(payloads, nbytes, tasks, strict=True)
+                payload if (size <= limit or type(payload) is Local) and not task.actor else None
+                for payload, size, task in zip(payloads, nbytes, tasks, strict=True)
             ]
             self.memory.add_all(keys, nbytes, types)
             self.memory.actors.update(task.key for task in tasks if task.actor)

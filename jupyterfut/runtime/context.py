@@ -1,0 +1,158 @@
+"""Which task is this? What a thread (or a coroutine) that runs a task can ask and tell its worker.
+
+The executor marks the thread before it calls the user's function. Everything in the client layer that waits does so inside `with blocking():`, which
+gives the task's slot to another task while it waits, so that tasks waiting for tasks never use up the slots. `secede` and `rejoin` are the same,
+asked for by the user. Outside of tasks nothing of this does anything.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from time import perf_counter
+from typing import TYPE_CHECKING, Protocol
+
+from jupyterfut.ids import Attempt, Key
+
+if TYPE_CHECKING:
+    from jupyterfut.core.worker.events import Call
+    from jupyterfut.runtime.client_link import ClientLink
+    from jupyterfut.runtime.worker_server import Worker
+
+
+class Places(Protocol):
+    """The executor, as far as a task deals with it."""
+
+    def leave(self, key: Key, attempt: Attempt) -> None:
+        """The task gives its place to another. Never blocks."""
+
+    def take_back(self, key: Key, attempt: Attempt) -> None:
+        """The task goes on at once, if need be with one more running than there are places, until the next one ends. Never blocks."""
+
+    def queue_up(self, key: Key, attempt: Attempt) -> None:
+        """The task waits, before all that has not started, until a place is free, and takes it. Blocks."""
+
+
+class TaskContext:
+    """The task at hand: its names, its worker, and its place among the worker's threads.
+
+    Its methods may be called from the task's own thread or coroutine only.
+    """
+
+    __slots__ = ("_away_since", "_depth", "_in_loop", "_places", "_waited_s", "attempt", "client_link", "key", "seceded", "worker")
+
+    def __init__(self, key: Key, attempt: Attempt, worker: Worker, client_link: ClientLink, places: Places, in_loop: bool) -> None:
+        self.key = key
+        self.attempt = attempt
+        self.worker = worker  #: what `get_worker()` returns
+        self.client_link = client_link  #: how a client inside this task speaks to the scheduler
+        self.seceded = False
+        self._places = places
+        self._depth = 0
+        self._in_loop = in_loop
+        self._away_since: float | None = None
+        self._waited_s = 0.0
+
+    def __repr__(self) -> str:
+        return f"<TaskContext {self.key} attempt {self.attempt}{' seceded' if self.seceded else ''}>"
+
+    def block(self) -> None:
+        """The task is going to wait for something that other tasks may have to make: its place goes to another. Never blocks. Blocks may nest."""
+        self._depth += 1
+        if self._depth == 1 and not self.seceded:
+            self._leave()
+
+    def unblock(self) -> None:
+        """The wait is over. Never blocks: for a moment one task more may run than there are threads."""
+        self._depth -= 1
+        if self._depth == 0 and not self.seceded:
+            self._come_back()
+            self._places.take_back(self.key, self.attempt)
+
+    def secede(self) -> None:
+        """Leave the pool: the task goes on running, and does not count. A second call does nothing."""
+        if not self.seceded:
+            self.seceded = True
+            if self._depth == 0:
+                self._leave()
+
+    def rejoin(self) -> None:
+        """Come back into the pool. Blocks until a place is free (in a coroutine: takes one at once). Does nothing unless seceded."""
+        if self.seceded:
+            self.seceded = False
+            if self._depth == 0:
+                if self._in_loop:
+                    self._places.take_back(self.key, self.attempt)
+                else:
+                    self._places.queue_up(self.key, self.attempt)
+                self._come_back()
+
+    def waited_s(self) -> float:
+        """For how long the task has been without a place so far, in seconds."""
+        return self._waited_s + (perf_counter() - self._away_since if self._away_since is not None else 0.0)
+
+    def _leave(self) -> None:
+        self._away_since = perf_counter()
+        self._places.leave(self.key, self.attempt)
+
+    def _come_back(self) -> None:
+        self._waited_s = self.waited_s()
+        self._away_since = None
+
+
+class _Here(threading.local):
+    """What this thread runs. The context is made when somebody asks, since few tasks do."""
+
+    call: Call | None = None
+    context: TaskContext | None = None
+    home: Home | None = None
+
+
+class Home(Protocol):
+    """Who makes contexts for the calls of a thread: its executor."""
+
+    def context(self, call: Call, in_loop: bool) -> TaskContext:
+        """A new context of this call."""
+
+
+here = _Here()
+"""Written by the executor around each call; read by `current_task`."""
+
+in_coroutine: ContextVar[TaskContext | None] = ContextVar("jupyterfut_task", default=None)
+"""The task whose `async def` function this coroutine (or what it started with `asyncio.to_thread`) belongs to."""
+
+
+def current_task() -> TaskContext | None:
+    """The task that the calling thread or coroutine runs; None outside of tasks.
+
+    >>> current_task() is None
+    True
+    """
+    call = here.call
+    if call is None:
+        return in_coroutine.get()
+    context = here.context
+    if context is None:
+        assert here.home is not None
+        context = here.context = here.home.context(call, False)
+    return context
+
+
+@contextmanager
+def blocking() -> Iterator[None]:
+    """Around every wait for something that other tasks may have to make: in a task, its place goes to another meanwhile. Elsewhere: nothing.
+
+    >>> with blocking():
+    ...     pass
+    """
+    task = current_task()
+    if task is None:
+        yield
+        return
+    task.block()
+    try:
+        yield
+    finally:
+        task.unblock()

@@ -1,0 +1,337 @@
+"""The threads that run calls.
+
+Calls come from the worker's loop into one run queue, from which threads take them without asking the loop; what became of them goes into one deque,
+and the loop is woken only if it is not on its way already. So a burst of small calls costs no hop between threads at all.
+
+There are `nthreads` *places*. A thread has one while it runs a call or waits for the next. A call that blocks (or secedes) leaves its place to
+another thread, a parked one or a new one; when it comes back there may be one thread too many, and the next that has nothing in hand parks.
+
+Everything that touches a user's value happens here: arguments and inputs are unpickled, the function is called, its result is pickled, an exception
+becomes a `Failure`. `async def` functions run on the worker's loop, while their thread waits and keeps the place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from collections import deque
+from collections.abc import Callable
+from queue import SimpleQueue
+from time import perf_counter
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from jupyterfut.core.worker.events import Blocked, Call, Unblocked
+from jupyterfut.errors import Reschedule, SerializationError
+from jupyterfut.ids import Attempt, FunctionId, Key
+from jupyterfut.runtime.context import TaskContext, here, in_coroutine
+from jupyterfut.runtime.store import Store, ValueLost
+from jupyterfut.serde import dumps_result, failure_from_exception, forget_function, loads, loads_call, loads_function, sizeof, type_name
+from jupyterfut.wire.messages import Failure
+from jupyterfut.wire.payload import Local, Payload
+
+if TYPE_CHECKING:
+    from jupyterfut.runtime.client_link import ClientLink
+    from jupyterfut.runtime.worker_server import Worker
+
+Done: TypeAlias = tuple[Key, Attempt, Payload, str, int, float, list[Key]]
+"""A call that returned: key, attempt, result, its type's name, its size, seconds taken, futures in it."""
+
+PARKED_LIMIT = 32
+"""So many threads without a place are kept for the next call that blocks; more of them end."""
+
+
+class Raised:
+    """A call that failed."""
+
+    __slots__ = ("attempt", "duration_s", "failure", "key")
+
+    def __init__(self, key: Key, attempt: Attempt, failure: Failure, duration_s: float) -> None:
+        self.key = key
+        self.attempt = attempt
+        self.failure = failure
+        self.duration_s = duration_s
+
+
+class Unrun:
+    """A call that wants to run elsewhere: it raised `Reschedule` (nothing `lost`), or inputs could not be read back from the store."""
+
+    __slots__ = ("attempt", "key", "lost")
+
+    def __init__(self, key: Key, attempt: Attempt, lost: list[Key]) -> None:
+        self.key = key
+        self.attempt = attempt
+        self.lost = lost
+
+
+Outcome: TypeAlias = Done | Raised | Unrun | Blocked | Unblocked
+
+
+class Executor:
+    """`nthreads` places and the threads on them. Threads start with the first call that needs them.
+
+    `wake()` is called, from any thread, when `outcomes` has got something and nobody was told since the last `take()`.
+    """
+
+    def __init__(
+        self, worker: Worker, client_link: ClientLink, store: Store, nthreads: int, name: str, *, local: bool, wake: Callable[[], None]
+    ) -> None:
+        self.outcomes: deque[Outcome] = deque()
+        self._asleep = True  # nobody has called `wake` since the last `take`
+        self._wake = wake
+        self._worker = worker
+        self._client_link = client_link
+        self._store = store
+        self._nthreads = nthreads
+        self._name = name
+        self._local = local
+        self._functions: dict[FunctionId, Payload] = {}
+        self._queue: SimpleQueue[tuple[Call, Payload | None] | None] = SimpleQueue()
+        self._unstarted: dict[Attempt, Call] = {}  # whoever pops a call from here, a thread or `withdraw`, has it
+
+        self._lock = threading.Lock()
+        self._threads: set[threading.Thread] = set()
+        self._started = False
+        self._surplus = 0  # places taken beyond nthreads
+        self._parked: list[threading.Lock] = []  # released: go on, with a place
+        self._returning: deque[threading.Lock] = deque()  # `rejoin`: released when a place is theirs
+        self._coroutines: set[concurrent.futures.Future[Any]] = set()
+        self._on_last_end: Callable[[], object] | None = None
+        self._closed = False
+
+    # --- for the worker's loop
+
+    def learn(self, ids: list[FunctionId], payloads: list[Payload]) -> None:
+        """Calls that come may name these functions."""
+        self._functions.update(zip(ids, payloads, strict=True))
+
+    def forget(self, ids: list[FunctionId]) -> None:
+        """No call that comes names these functions."""
+        for fid in ids:
+            self._functions.pop(fid, None)
+            forget_function(fid)
+
+    def run(self, calls: list[Call]) -> None:
+        """Put calls into the run queue."""
+        put, functions, unstarted = self._queue.put, self._functions, self._unstarted
+        for call in calls:
+            unstarted[call.attempt] = call
+            put((call, functions.get(call.function)))
+        if not self._started:
+            self._start_threads()
+
+    def withdraw(self, attempt: Attempt) -> bool:
+        """Take a call back. True: it has not started and never will."""
+        return self._unstarted.pop(attempt, None) is not None
+
+    def take(self) -> list[Outcome]:
+        """All outcomes so far, in order."""
+        self._asleep = True  # before the look at the deque: who appends after it wakes us again
+        outcomes = self.outcomes
+        return [outcomes.popleft() for _ in range(len(outcomes))]
+
+    def close(self) -> None:
+        """No more calls. Idle threads end now, the others when their call does; none is waited for. Idempotent."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._unstarted.clear()
+            for parked in self._parked:
+                parked.release()
+            self._parked.clear()
+            for returning in self._returning:
+                returning.release()
+            self._returning.clear()
+            for _ in self._threads:
+                self._queue.put(None)
+            coroutines = list(self._coroutines)
+        for coroutine in coroutines:
+            coroutine.cancel()
+
+    async def join(self, timeout_s: float) -> bool:
+        """After `close`: wait until all threads have ended, at most so long. False: some call goes on, in a daemon thread."""
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[None] = loop.create_future()
+        with self._lock:
+            threads = list(self._threads)
+            if threads:
+                self._on_last_end = lambda: loop.call_soon_threadsafe(_resolve, ended)
+        if threads:
+            await asyncio.wait([ended], timeout=timeout_s)
+            self._on_last_end = None
+            if not ended.done():
+                return False
+            for thread in threads:
+                thread.join()
+        return True
+
+    # --- threads
+
+    def _start_threads(self) -> None:
+        with self._lock:
+            if not self._closed and not self._started:
+                self._started = True
+                for _ in range(self._nthreads):
+                    self._start_thread()
+
+    def _start_thread(self) -> None:
+        thread = threading.Thread(target=self._main, name=f"{self._name}-task", daemon=True)
+        self._threads.add(thread)
+        thread.start()
+
+    def _main(self) -> None:
+        here.home = self
+        queue, unstarted, run = self._queue, self._unstarted, self._run
+        try:
+            while True:
+                if self._surplus or self._returning:
+                    if not self._give_place():
+                        return
+                job = queue.get()
+                if job is not None:
+                    call, function = job
+                    if unstarted.pop(call.attempt, None) is not None:
+                        run(call, function)
+                    del job, call, function
+                elif self._closed:
+                    return
+        finally:
+            with self._lock:
+                self._threads.discard(threading.current_thread())
+                on_last_end = None if self._threads else self._on_last_end
+            if on_last_end is not None:
+                on_last_end()
+
+    def _give_place(self) -> bool:
+        """Between two calls: hand the place to who came back for one, or give it up if there are too many. False: the thread has to end."""
+        with self._lock:
+            if self._closed:
+                return False
+            if self._surplus:
+                self._surplus -= 1
+            elif self._returning:
+                self._returning.popleft().release()
+            else:
+                return True
+            if len(self._parked) >= PARKED_LIMIT:
+                return False
+            parked = threading.Lock()
+            parked.acquire()
+            self._parked.append(parked)
+        parked.acquire()
+        return True
+
+    # --- places: what `context.Places` promises
+
+    def leave(self, key: Key, attempt: Attempt) -> None:
+        with self._lock:
+            if self._surplus:
+                self._surplus -= 1
+            elif not self._closed:
+                if self._parked:
+                    self._parked.pop().release()
+                else:
+                    self._start_thread()
+        self._report(Blocked(key, attempt))
+
+    def take_back(self, key: Key, attempt: Attempt) -> None:
+        with self._lock:
+            self._surplus += 1
+        self._queue.put(None)  # for a thread that waits there
+        self._report(Unblocked(key, attempt))
+
+    def queue_up(self, key: Key, attempt: Attempt) -> None:
+        place = threading.Lock()
+        place.acquire()
+        with self._lock:
+            if not self._closed:
+                self._returning.append(place)
+                self._queue.put(None)
+            else:
+                place.release()
+        place.acquire()
+        self._report(Unblocked(key, attempt))
+
+    def context(self, call: Call, in_loop: bool) -> TaskContext:
+        return TaskContext(call.key, call.attempt, self._worker, self._client_link, self, in_loop)
+
+    # --- one call
+
+    def _report(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        if self._asleep:
+            self._asleep = False
+            self._wake()
+
+    def _run(self, call: Call, function: Payload | None) -> None:
+        here.call = call
+        start = perf_counter()
+        outcome: Outcome
+        try:
+            if function is None:
+                raise SerializationError(f"the function of {call.key} has never arrived at this worker")
+            target, args, kwargs = self._load(call, function)
+            value = target(*args, **kwargs)
+            if type(value) is CoroutineType:
+                value = self._await(call, value)
+            duration_s = perf_counter() - start
+            payload, nbytes, holds = self._dump(call, value)
+            if here.context is not None:
+                duration_s -= here.context.waited_s()
+            outcome = (call.key, call.attempt, payload, _NAMES.get(type(value)) or type_name(value), nbytes, duration_s, holds)
+        except Reschedule:
+            outcome = Unrun(call.key, call.attempt, [])
+        except ValueLost as error:
+            outcome = Unrun(call.key, call.attempt, [error.key])
+        except BaseException as error:  # noqa: BLE001  # whatever the user's code raises, SystemExit included, is the task's failure
+            failure = failure_from_exception(error, call.key, local=self._local)
+            outcome = Raised(call.key, call.attempt, failure, perf_counter() - start)
+        here.call = here.context = None
+        # The values die when this returns: what the death of a future inside them says comes after the outcome.
+        self.outcomes.append(outcome)
+        if self._asleep:
+            self._asleep = False
+            self._wake()
+
+    def _load(self, call: Call, function: Payload) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+        try:
+            target = loads_function(call.function, function)
+            if not call.dependencies:
+                args, kwargs = loads_call(call.args)
+            else:
+                inline, stored = call.inline, self._store.get
+                args, kwargs = loads_call(call.args, [loads(inline[key] if key in inline else stored(key)) for key in call.dependencies])
+            return target, args, kwargs
+        except ValueLost:
+            raise
+        except Exception as error:
+            raise SerializationError(f"cannot unpickle the function or the arguments of {call.key}: {type(error).__name__}: {error}") from error
+
+    def _dump(self, call: Call, value: Any) -> tuple[Payload, int, list[Key]]:
+        if self._local or call.actor:
+            nbytes = sizeof(value)
+            return Local(value, nbytes), nbytes, []
+        return dumps_result(value)
+
+    def _await(self, call: Call, coroutine: CoroutineType[Any, Any, Any]) -> Any:
+        context = here.context = self.context(call, True)
+        token = in_coroutine.set(context)
+        try:
+            future = asyncio.run_coroutine_threadsafe(coroutine, self._client_link.loop)
+        finally:
+            in_coroutine.reset(token)
+        self._coroutines.add(future)
+        try:
+            return future.result()
+        finally:
+            self._coroutines.discard(future)
+
+
+_NAMES: dict[type, str] = {kind: kind.__name__ for kind in (int, float, str, bytes, bool, type(None), list, tuple, dict, set)}
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
