@@ -53,6 +53,7 @@ class SchedulerMachine:
         self.members = Members(self.state, self.transitions, self.dispatch)
         self.query = Query(self.state, self.dispatch)
         self._rebalance_at: float | None = None
+        self._look_at = 0.0  # when to look next whether all workers live
         self._effects: list[Effect] = []
         self._from_client: dict[type, Callable[[ClientState, Any], None]] = {
             m.SubmitTasks: self._submit,
@@ -126,25 +127,31 @@ class SchedulerMachine:
         return effects
 
     def next_wake(self) -> float | None:
-        """When to send a `Tick` at the latest."""
+        """When to send a `Tick` at the latest. Costs nothing that grows with the cluster: whether workers live is looked at a few times per timeout."""
         state = self.state
-        times = [parked.deadline for parked in state.parked if parked.deadline is not None]
-        times.extend(client.away_until for client in state.clients.values() if client.away_until is not None)
-        if state.workers:
-            times.append(min(worker.last_seen for worker in state.workers.values()) + state.config.worker_timeout_s)
-        if self._rebalance_at is not None:
-            times.append(self._rebalance_at)
-        return min(times) if times else None
+        at = self._rebalance_at
+        if state.workers and (at is None or self._look_at < at):
+            at = self._look_at
+        for parked in state.parked:
+            if parked.deadline is not None and (at is None or parked.deadline < at):
+                at = parked.deadline
+        for client in state.away:
+            if client.away_until is not None and (at is None or client.away_until < at):
+                at = client.away_until
+        return at
 
     def _tick(self) -> None:
         state = self.state
         now = state.now
-        for worker in list(state.workers.values()):
-            if now >= worker.last_seen + state.config.worker_timeout_s:
-                reason = f"it has said nothing for {state.config.worker_timeout_s:g} s"
-                self._effects.append(Close(worker.peer, reason))
-                self.members.lose_worker(worker, reason, self._effects)
-        for client in list(state.clients.values()):
+        if now >= self._look_at:
+            timeout_s = state.config.worker_timeout_s
+            self._look_at = now + timeout_s / 4
+            for worker in list(state.workers.values()):
+                if now >= worker.last_seen + timeout_s:
+                    reason = f"it has said nothing for {timeout_s:g} s"
+                    self._effects.append(Close(worker.peer, reason))
+                    self.members.lose_worker(worker, reason, self._effects)
+        for client in list(state.away):
             if client.away_until is not None and now >= client.away_until:
                 self._effects.append(Close(client.peer, "the client's lease is over"))
                 self._effects.append(Log("info", f"{client.id} has been away for {state.config.client_lease_s:g} s: its futures are released"))
@@ -167,6 +174,8 @@ class SchedulerMachine:
                 from_client(member, message)
                 return
         if kind is m.WorkerHello and type(member) is not ClientState:
+            if not state.workers:
+                self._look_at = state.now + state.config.worker_timeout_s / 4
             self.members.welcome_worker(peer, message, self._effects)  # type: ignore[arg-type]  # narrowed by `kind`
             self.query.answer_parked()
         elif kind is m.ClientHello and type(member) is not WorkerState:

@@ -132,7 +132,7 @@ class Members:
                 state.peers.pop(client.peer, None)
                 client.peer = client.outbox.peer = peer
                 state.peers[peer] = client
-            client.away_until = None
+            self.client_back(client)
             post.append(state, client.outbox, Welcome(True, self.facts()))
             return
         if client is not None:
@@ -150,9 +150,11 @@ class Members:
 
     def client_away(self, client: ClientState) -> None:
         client.away_until = self.state.now + self.state.config.client_lease_s
+        self.state.away[client] = None
 
     def client_back(self, client: ClientState) -> None:
         client.away_until = None
+        self.state.away.pop(client, None)
 
     def forget_client(self, client: ClientState) -> None:
         """The client will not come back: nothing is wanted for it any more."""
@@ -163,6 +165,7 @@ class Members:
     def _forget_client(self, client: ClientState, recommendations: Recommendations) -> None:
         state = self.state
         del state.clients[client.id]
+        state.away.pop(client, None)
         if client.worker is None:
             state.peers.pop(client.peer, None)
         else:

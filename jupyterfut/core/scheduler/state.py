@@ -222,7 +222,7 @@ class State:
     """Everything. Changed by `transitions`, `dispatch`, `members` and `machine`; read by all; shown to others by `query` only."""
 
     __slots__ = (
-        "attempts", "clients", "config", "crowded", "dirty", "functions", "idle", "journal", "next_seq", "now", "open_threads", "parked", "peers",
+        "attempts", "away", "clients", "config", "crowded", "dirty", "functions", "idle", "journal", "next_seq", "now", "open_threads", "parked", "peers",
         "ready", "restricted", "retained_bytes", "roomy", "tasks", "touched", "workers", "workers_by_name",
     )  # fmt: skip
 
@@ -236,6 +236,7 @@ class State:
         self.workers_by_name: dict[str, WorkerState] = {}
         self.clients: dict[ClientId, ClientState] = {}
         self.peers: dict[PeerId, WorkerState | ClientState | None] = {}  # None: a nanny
+        self.away: dict[ClientState, None] = {}  # clients whose link is down
         self.parked: list[ParkedRequest] = []
         self.attempts = 0
         self.next_seq = 0
