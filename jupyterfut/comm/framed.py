@@ -113,15 +113,17 @@ class FramedStream(Stream):
     # --- frames
 
     def start(self, on_messages: OnMessages, on_closed: OnClosed) -> None:
-        self._on_messages = on_messages
+        self._on_messages, self._on_frame = on_messages, None
         self._begin(on_closed)
 
     def start_frames(self, on_frame: OnFrame, on_closed: OnClosed) -> None:
-        self._on_frame = on_frame
+        self._on_messages, self._on_frame = None, on_frame
         self._begin(on_closed)
 
     def _begin(self, on_closed: OnClosed) -> None:
-        self._on_closed = on_closed
+        again, self._on_closed = self._on_closed is not None, on_closed
+        if again:
+            return
         if self._early_end is not None:
             self.loop.call_soon(on_closed, self._early_end)
             return
@@ -147,29 +149,26 @@ class FramedStream(Stream):
 
     def _deliver(self, frames: list[Frame]) -> None:
         """Decode and hand over. One call for all that came at once, unless each frame matters by itself."""
-        if self._on_frame is not None:
-            for number, acknowledged, body, buffers in frames:
-                try:
-                    messages = decode(body, buffers)
-                except ProtocolError as error:
+        gathered: list[Message] = []
+        for number, acknowledged, body, buffers in frames:
+            try:
+                messages = decode(body, buffers)
+            except ProtocolError as error:
+                self._hand_over(gathered)
+                if not self._over:
                     self._broken(error)
-                    return
+                return
+            if self._on_frame is not None:
                 self._on_frame(number, acknowledged, messages)
                 if self._over:
                     return
-            return
-        gathered: list[Message] = []
-        trouble: ProtocolError | None = None
-        for _, _, body, buffers in frames:
-            try:
-                gathered += decode(body, buffers)
-            except ProtocolError as error:
-                trouble = error
-                break
+            else:
+                gathered += messages
+        self._hand_over(gathered)
+
+    def _hand_over(self, gathered: list[Message]) -> None:
         if gathered and self._on_messages is not None:
             self._on_messages(gathered)
-        if trouble is not None and not self._over:
-            self._broken(trouble)
 
     def _broken(self, error: ProtocolError) -> None:
         logger.warning("closing the connection with %s: %s", self.peer_address, error)
@@ -197,6 +196,10 @@ class FramedStream(Stream):
             return
         body, buffers = self._encoder.encode(messages)
         self._write(frame(body, buffers, number, acknowledged, self._limits))
+
+    def check(self, messages: list[Message]) -> None:
+        body, buffers = self._encoder.encode(messages)
+        frame(body, buffers, 0, 0, self._limits)
 
     @property
     def is_closed(self) -> bool:

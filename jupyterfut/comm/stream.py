@@ -28,7 +28,10 @@ class Stream(ABC):
 
     @abstractmethod
     def start(self, on_messages: OnMessages, on_closed: OnClosed) -> None:
-        """Begin to deliver: `on_messages(messages)` for what has come since the last call, `on_closed(reason)` at the end."""
+        """Begin to deliver: `on_messages(messages)` for what has come since the last call, `on_closed(reason)` at the end.
+
+        Called again (also after `start_frames`), it puts new listeners in the old ones' place.
+        """
 
     @abstractmethod
     def start_frames(self, on_frame: OnFrame, on_closed: OnClosed) -> None:
@@ -44,6 +47,10 @@ class Stream(ABC):
     @abstractmethod
     def send_frame(self, messages: list[Message], number: int, acknowledged: int) -> None:
         """Like `send`, with the numbers of a resumable session."""
+
+    @abstractmethod
+    def check(self, messages: list[Message]) -> None:
+        """Raise what `send` would raise for these messages, and send nothing."""
 
     @property
     @abstractmethod
