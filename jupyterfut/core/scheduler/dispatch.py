@@ -269,6 +269,9 @@ class Dispatch:
             if waits_s < config.steal_min_s and silent_s < config.steal_after_s:
                 continue
             victim.steal_not_before = now + config.steal_min_s
+            excess -= sum(task.stealing for task in islice(reversed(victim.processing), STEAL_LOOK))
+            if excess <= 0:
+                continue
             tasks = self._loot(victim, max(1, min(excess, excess // 2 + thieves)))
             if tasks:
                 for task in tasks:
