@@ -3,14 +3,15 @@
 In comes the source of one cell; out comes `CellNames`, from which `%%submit` decides what to capture and which names become futures. Nothing is run.
 
 The question is the one a reader asks: going through the cell line by line, which names are used before the cell itself has bound them? The statements
-of the cell, its class bodies and its comprehensions are followed in order (`_Walk`), with the names that are *certainly* bound at each point: both arms
-of an `if` must bind a name for it to be certain after it, a loop's body may not have run at all. What is inside functions runs later, when somebody
-calls them, so their names are looked up where the function is first mentioned, or else at the end; which of their names are global is a question that
-Python's own symbol table answers (`symtable`), closures, `global`, `nonlocal` and `super()` included.
+of the cell, its class bodies and its comprehensions are followed in order (`_Walk`), with the names that are *certainly* bound at each point: both
+arms of an `if` must bind a name for it to be certain after it, a loop's body may not have run at all. What is inside functions runs later, when
+somebody calls them, so their names are looked up where the function is first mentioned, or else at the end; which of their names are global is a
+question that Python's own symbol table answers (`symtable`), closures, `global`, `nonlocal` and `super()` included.
 
 Rules worth knowing:
 
-- A store into an item or attribute (`df["a"] = 1`) and an augmented assignment count as a read and a write of the name at the root; it is `changed` in place.
+- A store into an item or attribute (`df["a"] = 1`) and an augmented assignment count as a read and a write of the name at the root; it is `changed`
+  in place.
 - `del x` reads and writes x. The name of `except ... as e` is gone after its handler and therefore no write.
 - A name that the cell binds somewhere, but perhaps not before it is used, is captured if the notebook has it and is no error if not.
 - `exec`, `eval` and `globals()` are not followed.
@@ -57,7 +58,8 @@ def names_of(tree: ast.Module, source: str) -> CellNames:
 
 
 class _Frame(NamedTuple):
-    """A scope inside the cell that is not a function: a class body, a comprehension, a list of type parameters, an exception handler with its name."""
+    """A scope inside the cell that is not a function: a class body, a comprehension, a list of type parameters, an exception handler with its
+    name."""
 
     kind: str  #: "class", "comprehension", "parameters" or "handler"
     names: frozenset[str]  #: class: the names it declares `global`; else: the names that live here

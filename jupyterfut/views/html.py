@@ -2,7 +2,8 @@
 
 Colours are JupyterLab's own variables (`--jp-*`), so a saved output follows the reader's theme; each has a fallback that is made from the surrounding
 text's colour and therefore holds on a light page and on a dark one (VS Code, a static export). Where a viewer strips the style sheet (an untrusted
-notebook, a code host's preview), what remains is a readable heading, list and table. With `static=True` nothing is shown that differs from run to run.
+notebook, a code host's preview), what remains is a readable heading, list and table. With `static=True` nothing is shown that differs from run to
+run.
 """
 
 from __future__ import annotations
@@ -47,12 +48,14 @@ _STYLE = """<style>
 .jf summary{cursor:pointer;color:var(--jf-soft)}
 .jf table.jf-table{border-collapse:collapse;width:100%;margin:6px 0 2px;border:0;font-size:inherit;table-layout:auto}
 .jf .jf-table tr,.jf .jf-table tbody tr:nth-child(odd),.jf .jf-table tbody tr:hover{background:none}
-.jf .jf-table th,.jf .jf-table td{border:0;border-top:1px solid var(--jf-line);padding:4px 14px 4px 0;text-align:left;vertical-align:baseline;white-space:nowrap;color:inherit}
+.jf .jf-table th,.jf .jf-table td{border:0;border-top:1px solid var(--jf-line);padding:4px 14px 4px 0;
+text-align:left;vertical-align:baseline;white-space:nowrap;color:inherit}
 .jf .jf-table th{border-top:0;font-weight:normal;color:var(--jf-soft)}
 .jf .jf-table .jf-n{text-align:right;font-variant-numeric:tabular-nums}
 .jf .jf-table td:last-child,.jf .jf-table th:last-child{padding-right:0}
 .jf .jf-scroll{overflow-x:auto}
-.jf .jf-bar{display:inline-block;width:64px;height:6px;border-radius:3px;background:var(--jf-line);margin-right:.6em;overflow:hidden;vertical-align:.1em}
+.jf .jf-bar{display:inline-block;width:64px;height:6px;border-radius:3px;background:var(--jf-line);
+margin-right:.6em;overflow:hidden;vertical-align:.1em}
 .jf .jf-bar span{display:block;height:100%;background:var(--jf-wait)}
 .jf pre.jf-pre{margin:6px 0;white-space:pre-wrap;overflow-wrap:anywhere}
 </style>"""
@@ -99,7 +102,8 @@ def worker(view: WorkerView, *, static: bool = False) -> str:
 
 
 def cell(view: CellView, *, static: bool = False) -> str:
-    """What stands under a submitted cell that shows no value of its own: its state, the names that are futures now, what it printed, how it failed."""
+    """What stands under a submitted cell that shows no value of its own: its state, the names that are futures now, what it printed, how it
+    failed."""
     printed = f'<pre class="jf-pre">{escape(view.printed.rstrip())}</pre>' if view.printed else ""
     error = view.traceback or view.reason if view.status != "pending" else ""
     failed = f'<pre class="jf-pre">{escape(error.rstrip())}</pre>' if error else ""

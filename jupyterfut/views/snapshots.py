@@ -1,7 +1,8 @@
 """What a view is given: frozen snapshots of a future, a client, a cluster, its workers, and a notebook cell that runs as a task.
 
 They are made by whoever owns the thing (`client`, `deploy`, `notebook`) at the moment it is shown, hold plain values only, and are never updated:
-what has changed is a new snapshot. Text, HTML and, later, widgets are drawn from the same ones. A field whose value is not known is empty or None and is not shown.
+what has changed is a new snapshot. Text, HTML and, later, widgets are drawn from the same ones. A field whose value is not known is empty or None and
+is not shown.
 """
 
 from __future__ import annotations

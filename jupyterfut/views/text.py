@@ -1,7 +1,7 @@
 """Snapshots as one line of text: what `repr` says and what a terminal shows.
 
-With `static=True` (the setting `JUPYTERFUT_DISPLAY=static`) a line is the same in every run: of a key only the name is left, addresses, sizes and times go.
-Documents that are checked by running them again (nbval, doctest) are made that way.
+With `static=True` (the setting `JUPYTERFUT_DISPLAY=static`) a line is the same in every run: of a key only the name is left, addresses, sizes and
+times go. Documents that are checked by running them again (nbval, doctest) are made that way.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def count(n: int, noun: str) -> str:
 
 def _is_token(text: str) -> bool:
     """Whether the last part of a key is a hash or a counter, not a word."""
-    return len(text) >= 8 and set(text) <= _HEX or text.isdecimal()
+    return (len(text) >= 8 and set(text) <= _HEX) or text.isdecimal()
 
 
 def _line(kind: str, *parts: str) -> str:

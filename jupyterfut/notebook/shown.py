@@ -1,0 +1,103 @@
+"""What stands under a submitted cell: first that it is on its way, in the end what it printed and displayed, or how it failed.
+
+The kernel does not wait for it. One output is put under the cell when it is submitted and replaced once, when the cell is done, from the thread in
+which the client calls back; it is found by its display id, so it does not matter which cell runs by then.
+"""
+
+from __future__ import annotations
+
+import html as escaping
+import traceback
+import uuid
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from jupyterfut.notebook.outputs import Bundle, Output
+from jupyterfut.notebook.run import OUTPUTS_ATTRIBUTE
+from jupyterfut.views import html, text
+from jupyterfut.views.snapshots import CellView
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from jupyterfut.client import Future
+
+
+class Shown:
+    """The output of one submitted cell."""
+
+    def __init__(self, shell: InteractiveShell, view: CellView, *, static: bool) -> None:
+        self.shell = shell
+        self.view = view
+        self.static = static
+        self.display_id = f"jupyterfut-{uuid.uuid4().hex}"
+        self._publish(self._state(view), update=False)
+
+    def finish(self, future: Future) -> None:
+        """The done callback of the future of the cell's outputs."""
+        status = future.status
+        if status == "finished":
+            outputs = future.result()
+            self._publish(joined(outputs) if outputs else self._state(self.view._replace(status=status)), update=True)
+            return
+        error = future.exception()
+        view = self.view._replace(status=status, reason=f"{type(error).__name__}: {error}")
+        if status == "error":
+            printed = joined(getattr(error, OUTPUTS_ATTRIBUTE, ()))["text/plain"]
+            view = view._replace(printed=printed, traceback=traceback_text(self.shell, error))
+        self._publish(self._state(view), update=True)
+
+    def _state(self, view: CellView) -> Bundle:
+        return {"text/plain": text.cell(view, static=self.static), "text/html": html.cell(view, static=self.static)}
+
+    def _publish(self, bundle: Bundle, *, update: bool) -> None:
+        self.shell.display_pub.publish(data=bundle, metadata={}, transient={"display_id": self.display_id}, update=update)
+
+
+def show(shell: InteractiveShell, outputs: Sequence[Output]) -> None:
+    """Show them now, as the outputs of the running cell."""
+    for output in outputs:
+        if isinstance(output, str):
+            print(output, end="", flush=True)  # noqa: T201  # the cell's own text, where print puts it
+        else:
+            shell.display_pub.publish(data=output, metadata={})
+
+
+def joined(outputs: Sequence[Output]) -> Bundle:
+    """Several outputs as one: all texts in order, and in HTML with the richest form that each has. A single one stays what it is.
+
+    >>> joined(["a line\\n", {"text/plain": "42"}])["text/plain"]
+    'a line\\n42'
+    """
+    if len(outputs) == 1 and isinstance(outputs[0], dict):
+        return outputs[0]
+    texts = [output if isinstance(output, str) else str(output.get("text/plain", "")) for output in outputs]
+    lines = [part if part.endswith("\n") or part is texts[-1] else f"{part}\n" for part in texts]
+    return {"text/plain": "".join(lines).removesuffix("\n"), "text/html": "".join(_as_html(output) for output in outputs)}
+
+
+def _as_html(output: Output) -> str:
+    if isinstance(output, str):
+        return _preformatted(output)
+    if "text/html" in output:
+        return f"<div>{output['text/html']}</div>"
+    if "image/svg+xml" in output:
+        return f"<div>{output['image/svg+xml']}</div>"
+    for mime in ("image/png", "image/jpeg"):
+        if mime in output:
+            return f'<div><img alt="" src="data:{mime};base64,{output[mime]}"></div>'
+    return _preformatted(str(output.get("text/plain", "")))
+
+
+def _preformatted(part: str) -> str:
+    return f"<pre>{escaping.escape(part.rstrip())}</pre>" if part.strip() else ""
+
+
+def traceback_text(shell: InteractiveShell, error: BaseException) -> str:
+    """The error with the user's frames only, cells named as IPython names them."""
+    lines = "".join(traceback.format_exception(error))
+    names: dict[str, Any] = shell.compile._filename_map
+    for filename, number in names.items():
+        if filename in lines:
+            lines = lines.replace(f'File "{filename}"', f"Cell In[{number}]")
+    return lines.rstrip()
