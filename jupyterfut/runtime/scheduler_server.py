@@ -14,14 +14,14 @@ import socket
 from typing import Any
 
 from jupyterfut import comm
-from jupyterfut.comm import Security
+from jupyterfut.comm import Security, Stream
 from jupyterfut.config import Settings, settings
-from jupyterfut.core.effects import Close, Effect, LinkBack, LinkLost, Log, Received, Send, Tick
+from jupyterfut.core.effects import Close, Effect, LinkLost, Log, Received, Send, Tick
 from jupyterfut.core.scheduler import SchedulerConfig, SchedulerMachine
-from jupyterfut.ids import Address, PeerId
+from jupyterfut.ids import Address, ClientId, PeerId
 from jupyterfut.runtime import connections, interfaces
-from jupyterfut.runtime.peer import Acceptor, Session
-from jupyterfut.wire.messages import Message, WorkerDied
+from jupyterfut.runtime.peer import Link, accept
+from jupyterfut.wire.messages import ClientHello, Message, WorkerDied
 
 logger = logging.getLogger("jupyterfut.scheduler")
 
@@ -63,10 +63,9 @@ class Scheduler:
         self.address = Address("")
         self.machine = SchedulerMachine(machine_config(self.config))
         self._where = (host, port, sock)
-        self._sessions: dict[PeerId, Session] = {}
+        self._links: dict[PeerId, Link] = {}
+        self._clients: dict[ClientId, PeerId] = {}  # those with a resumable link
         self._next_peer = 1
-        self._outgoing: dict[PeerId, list[Message]] = {}
-        self._flush_wanted = False
         self._wake: asyncio.TimerHandle | None = None
         self._wake_at = 0.0
         self._listener: comm.Listener | None = None
@@ -91,8 +90,8 @@ class Scheduler:
             where = "inproc://"
         else:
             where = interfaces.join("tls" if self.security.tls_cert else "tcp", host, port)
-        self._acceptor = Acceptor(self._on_session)
-        self._listener = await comm.listen(where, self._acceptor.accept, security=self.security, hello={"role": "scheduler", "id": self.id}, sock=sock)
+        hello = {"role": "scheduler", "id": self.id}
+        self._listener = await comm.listen(where, self._on_stream, security=self.security, hello=hello, sock=sock)
         self.address = self._listener.address
         connections.remember_token(self.address, self.token)
         return self
@@ -102,17 +101,16 @@ class Scheduler:
         if self._closed:
             return
         self._closed = True
-        self._flush()
         if self._wake is not None:
             self._wake.cancel()
         if self._listener is not None:
             self._listener.close()
             connections.forget_token(self.address)
-        sessions = list(self._sessions.values())
-        self._sessions.clear()
-        for session in sessions:
-            session.close()
-        await asyncio.gather(*(session.wait_closed() for session in sessions))
+        links = list(self._links.values())
+        self._links.clear()
+        for link in links:
+            link.close()
+        await asyncio.gather(*(link.wait_closed() for link in links))
         self._finished.set()
 
     async def finished(self) -> None:
@@ -127,35 +125,60 @@ class Scheduler:
 
     # --- what comes in
 
-    def _on_session(self, session: Session) -> None:
+    def _on_stream(self, stream: Stream) -> None:
+        accept(stream, self._on_first)
+
+    def _on_first(self, stream: Stream, acknowledged: int, messages: list[Message]) -> None:
+        """A stream has said its first words: a client that goes on with its conversation, or somebody new."""
+        if self._closed:
+            stream.abort()
+            return
+        hello = messages[0]
+        if type(hello) is ClientHello:
+            known = self._clients.get(hello.client)
+            if hello.resume and known is not None:
+                self._links[known].attach(stream, acknowledged)
+                self._on_messages(known, messages)
+                return
         peer = PeerId(self._next_peer)
         self._next_peer += 1
-        self._sessions[peer] = session
-        session.start(
-            on_messages=lambda messages: self._on_messages(peer, messages),
-            on_lost=lambda reason: self._on_lost(peer, reason),
-            on_back=lambda: self._handle(LinkBack(peer)),
+        link = Link(
+            lambda later: self._on_messages(peer, later),
+            lambda reason: self._on_lost(peer, reason),
+            resumable=type(hello) is ClientHello,
         )
+        self._links[peer] = link
+        if type(hello) is ClientHello:
+            self._clients[hello.client] = peer
+        link.attach(stream, acknowledged)
+        self._on_messages(peer, messages)
 
     def _on_messages(self, peer: PeerId, messages: list[Message]) -> None:
-        if peer not in self._sessions:
-            return
         handle = self.machine.handle
         now = self._loop.time()
         for message in messages:
+            if peer not in self._links:
+                return
             self._perform(handle(Received(peer, message), now))
-        self._settle()
+        self._ask_for_tick()
 
     def _on_lost(self, peer: PeerId, reason: str) -> None:
-        session = self._sessions.get(peer)
-        if session is not None:
-            if not session.resumable:
-                del self._sessions[peer]
+        link = self._links.get(peer)
+        if link is not None:
+            if link.closed:
+                self._forget_link(peer)
             self._handle(LinkLost(peer, reason))
+
+    def _forget_link(self, peer: PeerId) -> Link | None:
+        link = self._links.pop(peer, None)
+        for client, theirs in list(self._clients.items()):
+            if theirs == peer:
+                del self._clients[client]
+        return link
 
     def _handle(self, event: Any) -> None:
         self._perform(self.machine.handle(event, self._loop.time()))
-        self._settle()
+        self._ask_for_tick()
 
     def worker_died(self, name: str, pid: int, exit_code: int, text: str) -> None:
         """A nanny in this process has seen its worker's process end."""
@@ -167,44 +190,25 @@ class Scheduler:
     # --- what goes out
 
     def _perform(self, effects: list[Effect]) -> None:
-        outgoing = self._outgoing
+        links = self._links
         for effect in effects:
             kind = type(effect)
             if kind is Send:
-                peer = effect.peer  # type: ignore[union-attr]  # mypy does not narrow by `type(...) is`
-                messages = outgoing.get(peer)
-                if messages is None:
-                    outgoing[peer] = [effect.message]  # type: ignore[union-attr]  # as above
-                else:
-                    messages.append(effect.message)  # type: ignore[union-attr]  # as above
+                link = links.get(effect.peer)  # type: ignore[union-attr]  # mypy does not narrow by `type(...) is`
+                if link is not None:
+                    link.send(effect.message)  # type: ignore[union-attr]  # as above
             elif kind is Close:
                 self._close_peer(effect)  # type: ignore[arg-type]  # as above
             else:
                 self._log(effect)  # type: ignore[arg-type]  # as above
 
     def _close_peer(self, effect: Close) -> None:
-        self._flush()
-        session = self._sessions.pop(effect.peer, None)
-        if session is not None:
-            session.close()
+        link = self._forget_link(effect.peer)
+        if link is not None:
+            link.close()
 
     def _log(self, effect: Log) -> None:
         logger.log(logging.getLevelNamesMapping()[effect.level.upper()], "%s", effect.text)
-
-    def _settle(self) -> None:
-        """After a batch of events: flush once per tick, and ask for the next `Tick`."""
-        if self._outgoing and not self._flush_wanted:
-            self._flush_wanted = True
-            self._loop.call_soon(self._flush)
-        self._ask_for_tick()
-
-    def _flush(self) -> None:
-        self._flush_wanted = False
-        outgoing, self._outgoing = self._outgoing, {}
-        for peer, messages in outgoing.items():
-            session = self._sessions.get(peer)
-            if session is not None:
-                session.send(messages)
 
     def _ask_for_tick(self) -> None:
         at = self.machine.next_wake()
