@@ -1,6 +1,8 @@
-"""Streams of messages between two processes (or two parts of one). The runtime calls `connect` and `listen`; the address's scheme picks the transport.
+"""Streams of messages between two processes (or two parts of one). The runtime calls `connect` and `listen`; the address's scheme picks the
+transport.
 
-A transport is a module with the coroutines `connect` and `listen` of the signatures below. Ours are `tcp`, `tls` and `inproc`; others are found through the
+A transport is a module with the coroutines `connect` and `listen` of the signatures below. Ours are `tcp`, `tls` and `inproc`; others are found
+through the
 entry-point group `jupyterfut.transports` under the name of their scheme.
 """
 
@@ -46,7 +48,8 @@ async def connect(
 ) -> Stream:
     """Connect, prove the token, exchange hellos; then call the stream's `start`.
 
-    `pack_local` makes a sendable payload of a `Local`, on transports that leave the process. Raises `ConnectionFailed` (nobody listens, or `timeout_s` seconds passed),
+    `pack_local` makes a sendable payload of a `Local`, on transports that leave the process. Raises `ConnectionFailed` (nobody listens, or
+    `timeout_s` seconds passed),
     its subclasses `WrongToken` and `HandshakeError`, and ValueError for a bad address; each names the address.
     """
     stream: Stream = await _transport(address).connect(
@@ -66,10 +69,12 @@ async def listen(
     handshake_timeout_s: float = 10.0,
     sock: socket.socket | None = None,
 ) -> Listener:
-    """Listen until `close`. `on_stream(stream)` is called for each connection whose handshake is done, and calls its `start`. Port 0: any free one, see `address`.
+    """Listen until `close`. `on_stream(stream)` is called for each connection whose handshake is done, and calls its `start`. Port 0: any free one,
+    see `address`.
     `sock`: a bound socket that listens already, whose `address` the caller knows; it belongs to the listener from now on.
 
-    A connection that fails its handshake is logged in one line and forgotten. Raises `ConnectionFailed` when the address cannot be bound, ValueError when it is none.
+    A connection that fails its handshake is logged in one line and forgotten. Raises `ConnectionFailed` when the address cannot be bound, ValueError
+    when it is none.
     """
     listener: Listener = await _transport(address).listen(
         address, on_stream, security=security, hello=hello, pack_local=pack_local, limits=limits, handshake_timeout_s=handshake_timeout_s, sock=sock

@@ -1,4 +1,6 @@
-"""Addresses: `tcp://host:port`, `tls://host:port`, `inproc://name`, and the bare `host:port`, which means tcp. Users type them, so a bad one says what is wrong with it."""
+"""Addresses: `tcp://host:port`, `tls://host:port`, `inproc://name`, and the bare `host:port`, which means tcp. Users type them, so a bad one says
+what is wrong with it.
+"""
 
 from __future__ import annotations
 

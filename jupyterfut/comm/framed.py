@@ -1,6 +1,7 @@
 """Messages over a byte stream: handshake first, then frames. TCP and TLS share it and add only how bytes are read and written.
 
-A failure of the other side (garbage, a truncated frame, one over the limit, a wrong token) ends this connection with one line in the log; the listener lives on.
+A failure of the other side (garbage, a truncated frame, one over the limit, a wrong token) ends this connection with one line in the log; the
+listener lives on.
 """
 
 from __future__ import annotations
@@ -33,9 +34,13 @@ def own_hello(hello: dict[str, Any] | None) -> dict[str, Any]:
 
 
 class FramedStream(Stream):
-    """The shared half. A transport calls `_handshake_received`, then `_frames_received` and `_ended`; it offers `_write`, `_read_on`, `_read_off` and `_drop`."""
+    """The shared half. A transport calls `_handshake_received`, then `_frames_received` and `_ended`; it offers `_write`, `_read_on`, `_read_off`
+    and `_drop`.
+    """
 
-    def __init__(self, *, connecting: bool, token: str | None, hello: dict[str, Any] | None, pack_local: PackLocal | None, limits: FrameLimits | None) -> None:
+    def __init__(
+        self, *, connecting: bool, token: str | None, hello: dict[str, Any] | None, pack_local: PackLocal | None, limits: FrameLimits | None
+    ) -> None:
         self.loop = asyncio.get_running_loop()
         self.hello = {}
         self.peer_address = Address("")
@@ -223,7 +228,7 @@ async def established(stream: FramedStream, address: str, timeout_s: float) -> N
     """Wait for the handshake. Raises `WrongToken`, `HandshakeError` or `ConnectionFailed`, each naming the address; the stream is gone then."""
     try:
         await asyncio.wait_for(asyncio.shield(stream.ready), timeout_s)
-    except (TimeoutError, asyncio.TimeoutError):
+    except TimeoutError:
         stream.abort()
         raise ConnectionFailed(f"no handshake with {address} within {timeout_s:g} s") from None
     except HandshakeError as error:

@@ -1,4 +1,5 @@
-"""Streams inside one process: message objects pass by reference, in order, through the event loop of the side that receives. No codec, no socket, no token (whoever can connect
+"""Streams inside one process: message objects pass by reference, in order, through the event loop of the side that receives. No codec, no socket, no
+token (whoever can connect
 is this process already). The two sides may live in different loops, in different threads.
 """
 

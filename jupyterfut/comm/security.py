@@ -1,4 +1,6 @@
-"""Who may connect: the cluster's token, and certificates for `tls://`. Made at the edge (arguments, connection files) and handed to `connect` and `listen`."""
+"""Who may connect: the cluster's token, and certificates for `tls://`. Made at the edge (arguments, connection files) and handed to `connect` and
+`listen`.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,12 @@ from jupyterfut.errors import ConnectionFailed
 class Security:
     """What a process needs to know to join a cluster. The token never appears in `repr`.
 
-    `tls_cert` and `tls_key` are PEM files of this process's certificate (every process that listens on `tls://` wants one), `tls_ca` of the authority that signed them all.
-    With `tls_ca` a certificate is good for any host name, since the authority is the cluster's own; without it the system's authorities and the host name count.
-    A process that listens asks for the other side's certificate too when `tls_client_certs` is true; otherwise the token is what tells friend from stranger.
+    `tls_cert` and `tls_key` are PEM files of this process's certificate (every process that listens on `tls://` wants one), `tls_ca` of the
+    authority that signed them all.
+    With `tls_ca` a certificate is good for any host name, since the authority is the cluster's own; without it the system's authorities and the host
+    name count.
+    A process that listens asks for the other side's certificate too when `tls_client_certs` is true; otherwise the token is what tells friend from
+    stranger.
 
     >>> Security(token="secret")
     Security(tls_cert=None, tls_key=None, tls_ca=None, tls_client_certs=False)

@@ -1,6 +1,8 @@
-"""What every transport offers: a `Stream` of messages in order, both ways. The runtime's outboxes send, its shells listen; nobody above knows which transport it is.
+"""What every transport offers: a `Stream` of messages in order, both ways. The runtime's outboxes send, its shells listen; nobody above knows which
+transport it is.
 
-All methods are called in the event loop's thread. A stream tells its end once: `on_closed(reason)` when the other side or the network ended it, nothing after one's own
+All methods are called in the event loop's thread. A stream tells its end once: `on_closed(reason)` when the other side or the network ended it,
+nothing after one's own
 `close` or `abort`.
 """
 

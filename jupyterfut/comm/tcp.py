@@ -1,5 +1,7 @@
-"""TCP without asyncio's transports: sockets on the loop's reader and writer callbacks. `recv_into` puts bytes where they belong (see `wire.framing`) and messages are decoded
-in the same callback; `sendmsg` takes the pieces of a frame as they are, attempted at once, and what the kernel does not take waits as views of the same memory.
+"""TCP without asyncio's transports: sockets on the loop's reader and writer callbacks. `recv_into` puts bytes where they belong (see `wire.framing`)
+and messages are decoded
+in the same callback; `sendmsg` takes the pieces of a frame as they are, attempted at once, and what the kernel does not take waits as views of the
+same memory.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""TLS: the same frames through asyncio's SSL transport, whose `BufferedProtocol` lets decrypted bytes land where they belong. Encryption copies anyway, so pieces of a frame are
+"""TLS: the same frames through asyncio's SSL transport, whose `BufferedProtocol` lets decrypted bytes land where they belong. Encryption copies
+anyway, so pieces of a frame are
 written one after the other.
 """
 
@@ -16,6 +17,7 @@ from jupyterfut.comm.security import Security
 from jupyterfut.comm.stream import Stream
 from jupyterfut.comm.tcp import TcpListener, bind, open_socket, tune
 from jupyterfut.errors import ConnectionFailed, HandshakeError, ProtocolError
+from jupyterfut.ids import Address
 from jupyterfut.wire.codec import Buffer, PackLocal
 from jupyterfut.wire.framing import FrameLimits
 

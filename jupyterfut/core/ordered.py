@@ -1,15 +1,19 @@
 """A conversation that outlives its streams: frames in order, none lost, none twice, however often the link breaks and comes back.
 
-Both ends keep one `Session`. Each frame (a list of messages) gets the next number, and is kept until the other end has acknowledged it; each frame also says up to which number
-everything has arrived here. After a break the two ends tell each other that number on the new stream, and say again what is missing. Frame 0 stands outside of the count:
+Both ends keep one `Session`. Each frame (a list of messages) gets the next number, and is kept until the other end has acknowledged it; each frame
+also says up to which number
+everything has arrived here. After a break the two ends tell each other that number on the new stream, and say again what is missing. Frame 0 stands
+outside of the count:
 it is delivered as it is, and carries what opens a stream, or nothing but an acknowledgement.
 
     sending      frame = session.send(messages)          kept, and to be put on the stream when there is one
     receiving    session.receive(frame) -> messages      [] for a frame that was here before
     idle         if session.ack_due: put session.ack() on the stream; and a while after anything was received, if session.owes_ack
-    new stream   each end's first frame is session.opening(messages); with the other end's first frame in hand, put session.resume(frame.acknowledged) on the stream
+    new stream   each end's first frame is session.opening(messages); with the other end's first frame in hand, put
+    session.resume(frame.acknowledged) on the stream
 
-The work is per frame; messages are not looked at. An end that has forgotten (a new scheduler, a lease that is over) must say so in its opening messages; then both begin new sessions.
+The work is per frame; messages are not looked at. An end that has forgotten (a new scheduler, a lease that is over) must say so in its opening
+messages; then both begin new sessions.
 
 >>> a, b = Session(), Session()
 >>> lost = a.send(["one"]); lost = a.send(["two"])
@@ -69,7 +73,9 @@ class Session:
         return NumberedFrame(self._sent, self.received, messages)
 
     def receive(self, frame: NumberedFrame) -> list[Message]:
-        """Take a frame in; return the messages to deliver. Raises `ProtocolError` when frames are missing or an acknowledgement is ahead of what was sent."""
+        """Take a frame in; return the messages to deliver. Raises `ProtocolError` when frames are missing or an acknowledgement is ahead of what was
+        sent.
+        """
         number, acknowledged, messages = frame
         kept = self._kept
         if acknowledged > self._sent:

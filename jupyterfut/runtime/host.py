@@ -1,4 +1,5 @@
-"""The event loop's own thread. A client, and a whole in-process cluster, live in one such loop; the user's threads hand work over with `call_soon` and wait with `run`.
+"""The event loop's own thread. A client, and a whole in-process cluster, live in one such loop; the user's threads hand work over with `call_soon`
+and wait with `run`.
 
 `call_soon` costs one append while a hand-over is already under way: the loop is woken once per batch. It takes no lock, so it may be called
 from a finalizer in any thread.
@@ -14,7 +15,8 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from jupyterfut.errors import ClosedError, TimeoutError
+from jupyterfut import errors
+from jupyterfut.errors import ClosedError
 
 T = TypeVar("T")
 
@@ -121,13 +123,14 @@ class LoopThread:
             function, args = queue.popleft()
             try:
                 function(*args)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  # whatever it is, the rest of the queue must run
                 self.loop.call_exception_handler({"message": f"error in {function!r}, called in {self.name}", "exception": error})
 
     def run(self, coroutine: Coroutine[Any, Any, T], timeout_s: float | None = None) -> T:
         """Run the coroutine in the loop, block until it ends, and return or raise what it does.
 
-        Raises `TimeoutError` after `timeout_s` seconds and `ClosedError` once stopped. A timeout or KeyboardInterrupt cancels the coroutine and returns at once.
+        Raises `TimeoutError` after `timeout_s` seconds and `ClosedError` once stopped. A timeout or KeyboardInterrupt cancels the coroutine and
+        returns at once.
         """
         if not self.is_running:
             coroutine.close()
@@ -146,7 +149,7 @@ class LoopThread:
             if future.done():
                 raise
             future.cancel()
-            raise TimeoutError(f"no answer within {timeout_s} s") from None
+            raise errors.TimeoutError(f"no answer within {timeout_s} s") from None
         except concurrent.futures.CancelledError:
             if self._closed:
                 raise ClosedError(f"the event loop thread {self.name} was stopped") from None
@@ -156,7 +159,9 @@ class LoopThread:
             raise
 
     def stop(self) -> None:
-        """Cancel what runs in the loop, close it and join the thread. Called in the loop's thread it stops the loop after the present tick. A second call does nothing."""
+        """Cancel what runs in the loop, close it and join the thread. Called in the loop's thread it stops the loop after the present tick. A second
+        call does nothing.
+        """
         thread = self._thread
         if thread is None:
             if not self._closed:

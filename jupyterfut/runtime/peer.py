@@ -1,8 +1,10 @@
 """One peer, as a shell sees it: `send(message)` any time, messages back in lists, and one word when it is gone.
 
 - Everything sent within one tick of the loop leaves as one frame: batches grow when there is much to say, and nothing waits when there is little.
-- A client's link to the scheduler is *resumable* (`core.ordered`): while its stream is down the frames are kept, and a new stream goes on where the old one ended. What opens a stream,
-  `ClientHello` one way and `Welcome` the other, travels outside of the count; `Welcome.resumed` says whether the other end still knows the conversation.
+- A client's link to the scheduler is *resumable* (`core.ordered`): while its stream is down the frames are kept, and a new stream goes on where the
+old one ended. What opens a stream,
+  `ClientHello` one way and `Welcome` the other, travels outside of the count; `Welcome.resumed` says whether the other end still knows the
+  conversation.
 - `Dialer` is the side that connects, and connects again; `accept` the side that listens.
 
 All of it runs in the loop's thread.
@@ -34,7 +36,8 @@ _ACK_S = 0.2  #: at the latest so long after something was received, the other e
 class Link:
     """An outbox and, while it stands, a stream.
 
-    `on_messages(messages)` gets what comes, `on_lost(reason)` is called each time the stream ends from outside. A link that is not resumable is over then;
+    `on_messages(messages)` gets what comes, `on_lost(reason)` is called each time the stream ends from outside. A link that is not resumable is over
+    then;
     a resumable one keeps what is sent, until `attach` gives it a new stream, or `close`.
     `on_unsendable(message, error)` gets a message that cannot be written (the batch goes without it); without it the error is logged.
     """
@@ -284,7 +287,8 @@ def accept(stream: Stream, on_first: Callable[[Stream, int, list[Message]], obje
 class Dialer:
     """The connecting side of a link: connects, and after a break connects again with growing pauses.
 
-    `on_connected()` is called for each stream that stands, and sends the opening (`ClientHello`, `WorkerHello`). `on_lost(reason)` is called once, when it is given up:
+    `on_connected()` is called for each stream that stands, and sends the opening (`ClientHello`, `WorkerHello`). `on_lost(reason)` is called once,
+    when it is given up:
     after `patience_s` seconds without success (for a client its lease), at once for a wrong token or version, at once when `patience_s` is 0.
     `on_down(reason)`, if given, hears of each break.
     """

@@ -1,4 +1,5 @@
-"""Values to payloads and back: the only package that pickles. It runs at the two ends where the user's code lives (client and worker), never in the scheduler.
+"""Values to payloads and back: the only package that pickles. It runs at the two ends where the user's code lives (client and worker), never in the
+scheduler.
 
 Everything is imported on first use, so that a process pays only for what it needs.
 """

@@ -1,12 +1,15 @@
 """The arguments of one call: `(args, kwargs)` to a payload in which the futures have become `Dep(i)`, and back with their values in place.
 
-The hot road pickles at once and does not look for futures: `Future.__reduce__` leaves a mark in `serde.futures`, and only a pickle that met one is made again,
-with the containers searched. A future counts as a dependency when it stands bare or in lists, tuples, named tuples, sets, frozensets and dict values of exactly these
+The hot road pickles at once and does not look for futures: `Future.__reduce__` leaves a mark in `serde.futures`, and only a pickle that met one is
+made again,
+with the containers searched. A future counts as a dependency when it stands bare or in lists, tuples, named tuples, sets, frozensets and dict values
+of exactly these
 types, however nested. One inside anything else (an attribute, a dict key, a subclass of a container) stays a future: its key goes into `holds`.
 """
 
 from __future__ import annotations
 
+import operator
 import pickle
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -78,8 +81,8 @@ def dumps_call(args: tuple[Any, ...], kwargs: Mapping[str, Any], find_future: Fi
     call: Any = [args, dict(kwargs)] if kwargs else args
     try:
         data = _plain_dumps(call, 5, buffer_callback=keep_small)
-    except Exception:
-        data = None  # `dumps` tries again with cloudpickle, and says what is wrong
+    except Exception:  # noqa: BLE001  # of any kind: `dumps` tries again with cloudpickle, and says what is wrong
+        data = None
     if marks.last is mark:
         if data is not None and (len(data) < SHORTEST_GLOBAL or (len(data) < OUT_OF_BAND_BYTES and not by_value_in(data))):
             return _new(CallSpec, (data, [], []))
@@ -129,7 +132,7 @@ class _Search:
         if not _ATOMS.issuperset(map(type, items)):
             old = list(items)
             new = [self.replace(item) for item in old]
-            if any([a is not b for a, b in zip(old, new, strict=True)]):
+            if not all(map(operator.is_, old, new)):
                 if kind is dict:
                     self.done[id(value)] = dict(zip(value, new, strict=True))
                 elif kind in _CONTAINERS:
@@ -164,7 +167,8 @@ def loads_call(payload: Payload, dep_values: Sequence[Any] = ()) -> tuple[tuple[
 
 
 def local_call(args: tuple[Any, ...], kwargs: Mapping[str, Any], find_future: FindFuture) -> tuple[tuple[Any, ...], dict[str, Any], list[Key]]:
-    """For `Local` payloads: the arguments by reference, with `Dep(i)` for the futures, and the dependencies' keys. Futures in opaque objects stay what they are.
+    """For `Local` payloads: the arguments by reference, with `Dep(i)` for the futures, and the dependencies' keys. Futures in opaque objects stay
+    what they are.
 
     >>> local_call((1, [2]), {}, lambda value: None)
     ((1, [2]), {}, [])

@@ -1,4 +1,5 @@
-"""What is special about values of NumPy, pandas, Arrow and SciPy. Nothing here imports them: a handler is found by the name of the type's top package,
+"""What is special about values of NumPy, pandas, Arrow and SciPy. Nothing here imports them: a handler is found by the name of the type's top
+package,
 and a value of that type can only exist once its package is loaded.
 """
 
@@ -34,8 +35,8 @@ def _pandas(value: Any) -> int | None:
 
 
 def _scipy(value: Any) -> int | None:
-    parts = [getattr(value, name, None) for name in ("data", "indices", "indptr", "row", "col", "offsets")]
-    sizes = [part.nbytes for part in parts if isinstance(getattr(part, "nbytes", None), int)]
+    parts: list[Any] = [getattr(value, name, None) for name in ("data", "indices", "indptr", "row", "col", "offsets")]
+    sizes = [int(part.nbytes) for part in parts if isinstance(getattr(part, "nbytes", None), int)]
     return sum(sizes) + 256 if sizes else None
 
 

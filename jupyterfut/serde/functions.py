@@ -1,7 +1,9 @@
 """Functions to payloads and back. A function is known by its `FunctionId`, the hash of its pickle, and is pickled again only if it may have changed.
 
-`dumps_function` is on the road of every `submit`, and pickling a notebook's function costs as much as everything else together. So the last pickle is kept (as long as
-the function lives) with a *watch*: every code object, default, closure cell and global that the pickle depends on. If each is the same object as then, and all are
+`dumps_function` is on the road of every `submit`, and pickling a notebook's function costs as much as everything else together. So the last pickle
+is kept (as long as
+the function lives) with a *watch*: every code object, default, closure cell and global that the pickle depends on. If each is the same object as
+then, and all are
 immutable or importable, the pickle is the same too. A function that leans on something mutable (a list, an instance) is pickled each time.
 
 `loads_function` puts what it loaded under watch as well: a task that submits the function it received uses the id under which it came.
@@ -11,6 +13,8 @@ from __future__ import annotations
 
 import dis
 import functools
+import operator
+import sys
 import types
 import weakref
 from collections.abc import Callable
@@ -49,7 +53,7 @@ class _Watch(NamedTuple):
                 return False
         for cls, fields in self.classes:
             now = vars(cls)
-            if len(now) != len(fields) or any([now.get(name, _MISSING) is not value for name, value in fields.items()]):
+            if len(now) != len(fields) or not all(map(operator.is_, map(now.get, fields), fields.values())):
                 return False
         return True
 
@@ -83,7 +87,7 @@ def dumps_function(function: Callable[..., Any]) -> tuple[FunctionId, Payload, s
     entry = _pickled.get(id(function))
     if entry is not None and entry.ref() is function and (entry.watch is None or entry.watch.holds()):
         return entry.fid, entry.payload, entry.name
-    payload = dumps(function)
+    payload: Payload = dumps(function)
     fid = function_id(payload)
     name = function_name(function)
     if entry is not None and entry.ref() is function and entry.fid == fid:
@@ -157,11 +161,12 @@ def _forget_pickle(key: int, ref: weakref.ref[Any]) -> None:
 
 _CONSTANTS = (int, float, bool, complex, type(None), str, bytes, type(Ellipsis), range, types.BuiltinFunctionType)
 _CONSTANT_TYPES = frozenset(_CONSTANTS)
-_PASSIVE_FIELDS = frozenset(
-    "__annotations__ __annotate__ __annotate_func__ __annotations_cache__ __dict__ __weakref__ __doc__ __module__ __dataclass_fields__ __dataclass_params__ "
-    "__match_args__ __abstractmethods__ _abc_impl __static_attributes__ __firstlineno__ __slotnames__ __parameters__ __orig_bases__ "
-    "__class_getitem__ __type_params__".split()
-)
+_PASSIVE_FIELDS = {
+    "__annotations__", "__annotate__", "__annotate_func__", "__annotations_cache__", "__dict__", "__weakref__", "__doc__", "__module__",
+    "__dataclass_fields__", "__dataclass_params__", "__match_args__", "__abstractmethods__", "_abc_impl", "__static_attributes__",
+    "__firstlineno__", "__slotnames__", "__parameters__", "__orig_bases__", "__type_params__",
+}  # fmt: skip
+"""Of a class: they follow from the rest, or are not the code's business."""
 _DESCRIPTORS = (types.GetSetDescriptorType, types.MemberDescriptorType, types.WrapperDescriptorType, types.MethodDescriptorType)
 
 
@@ -176,15 +181,13 @@ def _watch(function: object) -> _Watch | None:
 
 def _is_importable(value: object) -> bool:
     """Whether a pickle holds no more of it than its name."""
-    import sys
-
     if isinstance(value, types.ModuleType):
         return sys.modules.get(value.__name__) is value and not by_value_in(value.__name__.encode())
     if type(value) is types.BuiltinFunctionType:
         return value.__self__ is None or isinstance(value.__self__, types.ModuleType)
     if not isinstance(value, (type, types.FunctionType)):
         return False
-    module = value.__module__
+    module = getattr(value, "__module__", None)
     if not isinstance(module, str) or by_value_in(module.encode()):
         return False
     place: Any = sys.modules.get(module, _MISSING)

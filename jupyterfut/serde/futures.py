@@ -1,6 +1,8 @@
-"""How a pickler learns that it met futures. `Future.__reduce__` (in `client`, which this package does not know) calls `found(key)`; who pickles looks afterwards.
+"""How a pickler learns that it met futures. `Future.__reduce__` (in `client`, which this package does not know) calls `found(key)`; who pickles
+looks afterwards.
 
-On the fast road that is one comparison: whoever meets something that needs a second look (a future; a buffer too large to be copied) changes `marks.last`,
+On the fast road that is one comparison: whoever meets something that needs a second look (a future; a buffer too large to be copied) changes
+`marks.last`,
 and a pickle that finds it as it was is done. The mark is shared by all threads: another thread's future costs us a second look, never a wrong answer.
 """
 

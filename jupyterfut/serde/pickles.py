@@ -32,7 +32,9 @@ _ATOMS = frozenset({int, float, bool, complex, type(None)})
 
 
 def keep_small(buffer: pickle.PickleBuffer) -> bool:
-    """pickle's `buffer_callback` for a first attempt: small buffers are copied into the pickle; a large one leaves a mark, and the attempt is void."""
+    """pickle's `buffer_callback` for a first attempt: small buffers are copied into the pickle; a large one leaves a mark, and the attempt is
+    void.
+    """
     if buffer.raw().nbytes < OUT_OF_BAND_BYTES:
         return True
     marks.last = object()
@@ -64,7 +66,7 @@ def dumps(value: object) -> bytes | Blob:
         value = _Bytes(value)
     try:
         data = _plain_dumps(value, 5, buffer_callback=_aside(buffers))
-    except Exception:
+    except Exception:  # noqa: BLE001  # of any kind: cloudpickle tries next, and says what is wrong
         return dumps_by_value(value)
     size = len(data)
     if size >= SHORTEST_GLOBAL and by_value_in(data):
@@ -151,6 +153,6 @@ def dumps_result(value: object) -> tuple[bytes | Blob, int, list[Key]]:
 def _describe(value: object) -> str:
     try:
         text = repr(value)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # a user's `__repr__` may raise anything
         text = f"(its repr raises {type(error).__name__})"
     return f"{type_name(value)} {text if len(text) <= 200 else text[:200] + '...'}"

@@ -1,4 +1,5 @@
-"""How big is a value, and what is it called? Estimates for the scheduler's accounts and names for `repr`; both must be cheap, since every result asks.
+"""How big is a value, and what is it called? Estimates for the scheduler's accounts and names for `repr`; both must be cheap, since every result
+asks.
 
 Sizes of NumPy, pandas, Arrow and SciPy values come from `families`, which looks at the type's module name and imports nothing.
 """
@@ -18,7 +19,8 @@ _DEPTH = 4
 
 
 def sizeof(value: object) -> int:
-    """About how many bytes of memory the value takes. Containers are sampled (a few elements speak for all), so the cost does not grow with the value.
+    """About how many bytes of memory the value takes. Containers are sampled (a few elements speak for all), so the cost does not grow with the
+    value.
 
     >>> sizeof(b"x" * 1000) >= 1000
     True
@@ -66,7 +68,8 @@ def _sampled(values: Collection[Any], depth: int) -> int:
 
 
 def type_name(value: object) -> str:
-    """What `repr(future)` calls the value's type: the bare name for builtins and the user's own (`int`, `Point`), else with its top package (`numpy.ndarray`).
+    """What `repr(future)` calls the value's type: the bare name for builtins and the user's own (`int`, `Point`), else with its top package
+    (`numpy.ndarray`).
 
     >>> type_name(1), type_name(None)
     ('int', 'NoneType')

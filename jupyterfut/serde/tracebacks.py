@@ -1,7 +1,9 @@
-"""Exceptions to failures and back, so that the user meets her own traceback at the other end: the exception itself, what caused it, the notes, and the frames
+"""Exceptions to failures and back, so that the user meets her own traceback at the other end: the exception itself, what caused it, the notes, and
+the frames
 with their source lines, which are shown even where the file does not exist (a notebook's cell, another machine). Our own frames are left out.
 
-Each exception of a chain is pickled alone, without calling the `__init__` of the user's class again (the classic way not to survive pickling). One that cannot be pickled
+Each exception of a chain is pickled alone, without calling the `__init__` of the user's class again (the classic way not to survive pickling). One
+that cannot be pickled
 arrives as a `RemoteError` with its type and text; huge arguments are cut.
 """
 
@@ -77,7 +79,7 @@ def failure_from_exception(error: BaseException, key: Key, *, local: bool = Fals
     else:
         rows: list[ErrorRow] = []
         _flatten(error, rows, {})
-        payload = dumps([tuple(row._replace(frames=[tuple(frame) for frame in row.frames])) for row in rows])  # type: ignore[misc]  # plain tuples travel lighter
+        payload = dumps([(*row[:3], [tuple(frame) for frame in row.frames], *row[4:]) for row in rows])  # plain tuples travel lighter
     return Failure(type(error).__name__, _text(error), payload, _formatted(error), key)
 
 
@@ -103,7 +105,7 @@ def exception_from_failure(failure: Failure) -> BaseException:
         rows = [ErrorRow(*row) for row in loads(failure.payload)]
         built = [_rebuild_row(row) for row in rows]
         return _linked(rows, built)
-    except Exception as trouble:
+    except Exception as trouble:  # noqa: BLE001  # the user's classes may raise anything, and a failure must arrive
         error = RemoteError(f"{failure.kind}: {failure.text}")
         error.add_note(f"(the exception itself could not be rebuilt here: {type(trouble).__name__}: {str(trouble)[:TEXT_LIMIT]})")
         if failure.traceback_text:
@@ -124,7 +126,8 @@ def _flatten(error: BaseException, rows: list[ErrorRow], seen: dict[int, int]) -
     row = ErrorRow(_kind(error), _text(error), _pickled(error), _frames(error.__traceback__), None, None, error.__suppress_context__, [])
     rows.append(row)
     cause = _flatten(error.__cause__, rows, seen) if error.__cause__ is not None else None
-    context = _flatten(error.__context__, rows, seen) if error.__context__ is not None and not (cause is not None and error.__suppress_context__) else None
+    hidden = cause is not None and error.__suppress_context__
+    context = _flatten(error.__context__, rows, seen) if error.__context__ is not None and not hidden else None
     members: list[int] = []
     if isinstance(error, BaseExceptionGroup):
         members = [member for member in (_flatten(e, rows, seen) for e in error.exceptions) if member is not None]
@@ -180,7 +183,7 @@ def _cut_value(value: Any) -> Any:
 def _safe_repr(value: object) -> str:
     try:
         text = repr(value)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # a user's `__repr__` may raise anything
         text = f"<{type(value).__name__} whose repr raises {type(error).__name__}>"
     return text if len(text) <= ARGUMENT_LIMIT else text[:ARGUMENT_LIMIT] + "..."
 
@@ -193,7 +196,7 @@ def _kind(error: BaseException) -> str:
 def _text(error: BaseException) -> str:
     try:
         text = str(error)
-    except Exception as trouble:
+    except Exception as trouble:  # noqa: BLE001  # a user's `__str__` may raise anything
         text = f"(its str raises {type(trouble).__name__})"
     return _encodable(text if len(text) <= TEXT_LIMIT else text[:TEXT_LIMIT] + f"... ({len(text) - TEXT_LIMIT} more characters)")
 
@@ -208,7 +211,7 @@ def _formatted(error: BaseException) -> str:
     try:
         error.__traceback__ = without_our_frames(kept)
         text = "".join(traceback.format_exception(error, limit=-FRAMES_LIMIT))
-    except Exception as trouble:
+    except Exception as trouble:  # noqa: BLE001  # formatting calls the user's `__str__` and `__repr__`
         text = f"{_kind(error)}: {_text(error)} (formatting its traceback raised {type(trouble).__name__})"
     finally:
         error.__traceback__ = kept
@@ -275,7 +278,7 @@ def _rebuild_row(row: ErrorRow) -> BaseException:
     if row.payload is not None:
         try:
             error = _rebuild_exception(*loads(row.payload), group=bool(row.members))
-        except Exception as problem:
+        except Exception as problem:  # noqa: BLE001  # the user's class may raise anything
             trouble = problem
     if error is None:
         error = RemoteError(f"{row.kind}: {row.text}" if row.text else row.kind)
@@ -293,7 +296,7 @@ def _rebuild_exception(
         return None if not group else _Group(cls, args, attributes)
     new = _builtin_base(cls, "__new__").__new__
     error: BaseException = new(cls, *args)
-    _builtin_base(cls, "__init__").__init__(error, *args)  # type: ignore[misc]  # deliberately the builtin base's, see the module's first paragraph
+    _builtin_base(cls, "__init__").__init__(error, *args)  # type: ignore[misc]  # not the user's own, see above
     for name, value in attributes.items():
         _set(error, name, value)
     return error
@@ -322,7 +325,9 @@ def _builtin_base(cls: type[BaseException], method: str) -> type[BaseException]:
 
 
 def _linked(rows: list[ErrorRow], built: list[BaseException]) -> BaseException:
-    """Join the rebuilt exceptions as the rows say. Members of groups come after their group, so groups are finished from the last row to the first."""
+    """Join the rebuilt exceptions as the rows say. Members of groups come after their group, so groups are finished from the last row to the
+    first.
+    """
     for index in range(len(rows) - 1, -1, -1):
         stand_in = built[index]
         if isinstance(stand_in, _Group):
@@ -351,7 +356,8 @@ def _stub_frame(row: FrameRow) -> tuple[types.FrameType, int]:
     """A frame of a one-line function with the row's name, which has just raised at the row's place."""
     first = max(1, min(row.first_line, row.line))
     line = row.line - first + 1  # the code's line table counts from its first line
-    place = {"lineno": line, "end_lineno": max(line, row.end_line - first + 1), "col_offset": max(0, row.column), "end_col_offset": max(0, row.end_column)}
+    last = max(line, row.end_line - first + 1)
+    place = {"lineno": line, "end_lineno": last, "col_offset": max(0, row.column), "end_col_offset": max(0, row.end_column)}
     body = ast.Raise(exc=ast.Name(id="StopIteration", ctx=ast.Load(), **place), cause=None, **place)
     code = compile(ast.Module(body=[body], type_ignores=[]), row.filename, "exec")
     code = code.replace(co_name=row.name.rpartition(".")[2], co_qualname=row.name, co_firstlineno=first)
@@ -359,7 +365,8 @@ def _stub_frame(row: FrameRow) -> tuple[types.FrameType, int]:
         exec(code, {"__name__": row.name, "__file__": row.filename, "__builtins__": {"StopIteration": builtins.StopIteration}})
     except StopIteration as error:
         tb = error.__traceback__
-        assert tb is not None and tb.tb_next is not None
+        assert tb is not None
+        assert tb.tb_next is not None
         frame, lasti = tb.tb_next.tb_frame, tb.tb_next.tb_lasti
         error.__traceback__ = None
         return frame, lasti if row.column >= 0 else -1

@@ -1,8 +1,11 @@
-"""Messages to bytes and back: the only module that knows MessagePack. Lists of messages come in from the streams' outboxes, one body and its out-of-band buffers go out
+"""Messages to bytes and back: the only module that knows MessagePack. Lists of messages come in from the streams' outboxes, one body and its
+out-of-band buffers go out
 to `framing`; the other way a body is checked field by field, so that a machine only ever sees messages of the shape that `messages` declares.
 
-A message is the list `[kind, *fields]`. A payload is a `bin` when it is `bytes`; a `Blob` is an extension that names its place among the frame's buffers; a `Local` goes
-through `pack_local`, which makes one of the other two of it. The checks are read off the annotations of the named tuples: types of fields, types in columns,
+A message is the list `[kind, *fields]`. A payload is a `bin` when it is `bytes`; a `Blob` is an extension that names its place among the frame's
+buffers; a `Local` goes
+through `pack_local`, which makes one of the other two of it. The checks are read off the annotations of the named tuples: types of fields, types in
+columns,
 columns of equal length. Whatever is wrong with a body, the error is `ProtocolError`.
 """
 
@@ -47,7 +50,8 @@ class Encoder:
     def encode(self, messages: Sequence[Message]) -> tuple[bytes, list[Buffer]]:
         """One body and the buffers that go beside it.
 
-        Raises `SerializationError` when a message carries something that MessagePack has no form for (an integer beyond 64 bits, a lone surrogate, an object),
+        Raises `SerializationError` when a message carries something that MessagePack has no form for (an integer beyond 64 bits, a lone surrogate,
+        an object),
         and `TypeError` for what is no message.
         """
         self._buffers = []
@@ -269,7 +273,7 @@ def _missing(value: Any) -> Any:
     """Per row a list of pairs of strings."""
     pairs = list(chain.from_iterable(_column(list)(value)))
     _column_of_columns(str)(pairs)
-    if any([len(pair) != 2 for pair in pairs]):
+    if not {2}.issuperset(map(len, pairs)):
         raise _Wrong("pairs of key and address expected")
     return value
 

@@ -1,10 +1,13 @@
-"""Frames: a header of fixed size, the sizes of the out-of-band buffers, the body, the buffers. No socket here: a transport asks `FrameReader` where the next bytes belong,
+"""Frames: a header of fixed size, the sizes of the out-of-band buffers, the body, the buffers. No socket here: a transport asks `FrameReader` where
+the next bytes belong,
 receives into that memory, and says how many came; `frame` gives it the pieces to write.
 
     magic 4 | number of buffers 4 | body bytes 8 | frame number 8 | acknowledged 8 | sizes 8 each | body | buffers
 
-The body is small (large values are buffers), so small frames are cut out of one scratch buffer and a burst of them costs one read. A large body and each buffer get memory of
-their own, and the bytes land there at once. Every size is held against the limits before anything is allocated, and memory of a megabyte and more is only mapped:
+The body is small (large values are buffers), so small frames are cut out of one scratch buffer and a burst of them costs one read. A large body and
+each buffer get memory of
+their own, and the bytes land there at once. Every size is held against the limits before anything is allocated, and memory of a megabyte and more is
+only mapped:
 the system fills it in as data arrives, so a peer that promises much and sends little takes nothing.
 
 `frame number` and `acknowledged` belong to `core.ordered`; streams that need no resumption leave them 0.
@@ -56,7 +59,7 @@ def frame(body: Buffer, buffers: Sequence[Buffer] = (), number: int = 0, acknowl
     [b'one', b'two']
     """
     limits = limits or DEFAULT_LIMITS
-    views = [view for view in map(_bytes_view, buffers)] if buffers else []
+    views = list(map(_bytes_view, buffers))
     sizes = [len(view) for view in views]
     _check(limits, len(body), len(sizes))
     _check_total(limits, len(body), sizes)
@@ -227,7 +230,8 @@ class FrameReader:
             self._buffers.append(memory)
 
     def _completed(self) -> Frame:
-        assert self._header is not None and self._body is not None
+        assert self._header is not None
+        assert self._body is not None
         _, _, number, acknowledged = self._header
         done = Frame(number, acknowledged, self._body, self._buffers)
         self._header, self._body, self._sizes, self._buffers = None, None, (), []

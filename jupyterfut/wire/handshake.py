@@ -1,23 +1,24 @@
-"""The first words on a connection, without a socket: bytes in, bytes out. Both sides prove that they know the cluster's token, then say which protocol they speak,
+"""The first words on a connection, without a socket: bytes in, bytes out. Both sides prove that they know the cluster's token, then say which
+protocol they speak,
 then exchange one small dict each (`hello`).
 
     connecting -> listening   magic 8 | nonce 32
     listening  -> connecting  magic 8 | nonce 32
     connecting -> listening   proof 32              HMAC-SHA256(token, "connect" + both nonces)
     listening  -> connecting  proof 32 or refusal   HMAC-SHA256(token, "listen" + both nonces)
-    both                      protocol 2 | size 4 | hello (MessagePack map, at most 64 kB)
+    both                      protocol 2 | size 4 | hello (JSON object, at most 64 kB)
 
-All of it up to the proofs has a fixed size, and nothing that follows is looked at before the other side's proof was compared (in constant time). Each connection has nonces of its own,
+All of it up to the proofs has a fixed size, and nothing that follows is looked at before the other side's proof was compared (in constant time).
+Each connection has nonces of its own,
 and each side its own label, so that no proof can be used twice or sent back. The randomness comes from the caller.
 """
 
 from __future__ import annotations
 
 import hmac
+import json
 import struct
 from typing import Any
-
-import msgpack
 
 from jupyterfut.errors import HandshakeError, ProtocolError, WrongToken
 
@@ -35,7 +36,8 @@ _HELLO_LIMIT = 64 * 1024
 class Handshake:
     """One side of it. Send what `start` and `received` return; when `done`, `hello` is the other side's dict and `rest` what it sent after it.
 
-    `received` raises `WrongToken`, `HandshakeError` or `ProtocolError`; `last_words` is then what the other side should be sent before the connection closes.
+    `received` raises `WrongToken`, `HandshakeError` or `ProtocolError`; `last_words` is then what the other side should be sent before the
+    connection closes.
 
     >>> a = Handshake(connecting=True, token="t", hello={"n": 1}, nonce=b"a" * 32)
     >>> b = Handshake(connecting=False, token="t", hello={"n": 2}, nonce=b"b" * 32)
@@ -56,7 +58,7 @@ class Handshake:
         self._token = (token or "").encode()
         self._nonce = nonce
         self._protocol = protocol
-        packed: bytes = msgpack.packb(hello)
+        packed = json.dumps(hello).encode()
         if len(packed) > _HELLO_LIMIT:
             raise ValueError(f"a hello of {len(packed)} bytes is over the limit of {_HELLO_LIMIT}")
         self._my_hello = _HELLO_HEADER.pack(protocol, len(packed)) + packed
@@ -87,7 +89,7 @@ class Handshake:
     def ended(self) -> Exception:
         """What to raise when the other side has closed in the midst of it."""
         if self._step == self._proof and self._connecting:
-            return HandshakeError("the other side closed the connection during the handshake (is it jupyterfut, with the same version and TLS setting?)")
+            return HandshakeError("the other side closed the connection during the handshake (is it jupyterfut? does it want tls://?)")
         return HandshakeError("the other side closed the connection during the handshake")
 
     def _take(self, size: int) -> bytes | None:
@@ -134,13 +136,13 @@ class Handshake:
         if len(self._data) < _HELLO_HEADER.size + size:
             return None
         self._take(_HELLO_HEADER.size)
-        data = self._take(size)
+        data = self._take(size) or b""
         try:
-            hello = msgpack.unpackb(data, raw=False)
-        except Exception as error:  # of many kinds, see `codec.decode`
+            hello = json.loads(data)
+        except (ValueError, RecursionError) as error:
             raise ProtocolError(f"malformed hello: {error}") from error
         if type(hello) is not dict:
-            raise ProtocolError("malformed hello: not a map")
+            raise ProtocolError("malformed hello: not an object")
         if protocol != self._protocol:
             raise HandshakeError(
                 f"the other side (jupyterfut {hello.get('jupyterfut', '?')}, Python {hello.get('python', '?')}) speaks protocol {protocol}, "
