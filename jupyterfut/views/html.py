@@ -29,6 +29,9 @@ _TONES = {
 }
 """Every status shown is one of four tones; an unknown one is grey."""
 
+ROWS_SHOWN = 100
+"""A longer table of workers is cut: a notebook keeps every output that it shows."""
+
 _STYLE = """<style>
 .jf{font-family:var(--jp-ui-font-family,system-ui,sans-serif);font-size:var(--jp-ui-font-size1,13px);line-height:1.5;color:var(--jp-ui-font-color1,inherit);
 --jf-line:var(--jp-border-color2,rgba(128,128,128,.35));--jf-soft:var(--jp-ui-font-color2,inherit);
@@ -43,7 +46,7 @@ _STYLE = """<style>
 .jf .jf-why{margin:2px 0 0 1.1em;color:var(--jf-soft)}
 .jf .jf-facts{display:flex;flex-wrap:wrap;gap:2px 26px;margin:6px 0 0;padding:0;list-style:none}
 .jf .jf-facts li{margin:0;padding:0}
-.jf .jf-facts b{font-weight:600;font-size:1.15em;margin-right:.25em}
+.jf .jf-facts b{font-weight:600;font-size:1.15em}
 .jf details{margin-top:6px}
 .jf summary{cursor:pointer;color:var(--jf-soft)}
 .jf table.jf-table{border-collapse:collapse;width:100%;margin:6px 0 2px;border:0;font-size:inherit;table-layout:auto}
@@ -143,16 +146,16 @@ def _cluster_facts(view: ClusterView | None, static: bool) -> list[str]:
         return []
     facts = [_fact(len(view.workers), "worker"), _fact(view.threads, "thread")]
     if view.memory_limit_bytes and not static:
-        facts.append(f"<b>{text.format_bytes(view.memory_limit_bytes)}</b>memory")
+        facts.append(f"<b>{text.format_bytes(view.memory_limit_bytes)}</b> memory")
     running = sum(worker.executing for worker in view.workers)
     if running and not static:
-        facts.append(f"<b>{running}</b>running")
+        facts.append(f"<b>{running}</b> running")
     return facts
 
 
 def _fact(n: int, noun: str) -> str:
     number, _, word = text.count(n, noun).partition(" ")
-    return f"<b>{number}</b>{word}"
+    return f"<b>{number}</b> {word}"
 
 
 def _facts(facts: Iterable[str]) -> str:
@@ -175,7 +178,9 @@ def _table(workers: tuple[WorkerView, ...], static: bool) -> str:
         head.append("<th>Resources</th>")
     if not static:
         head.append("<th>Address</th>")
-    rows = "".join(_row(worker, static, extra) for worker in workers)
+    rows = "".join(_row(worker, static, extra) for worker in workers[:ROWS_SHOWN])
+    if len(workers) > ROWS_SHOWN:
+        rows += f'<tr><td class="jf-soft" colspan="{len(head)}">and {text.count(len(workers) - ROWS_SHOWN, "more worker")}</td></tr>'
     return f'<div class="jf-scroll"><table class="jf-table"><thead><tr>{"".join(head)}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 
