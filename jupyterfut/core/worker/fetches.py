@@ -44,12 +44,11 @@ class Fetches:
         """A task needs `key`; these workers are said to have it. False: there is no one to ask."""
         wanted = self.wanted.get(key)
         if wanted is not None:
-            wanted.sources += [s for s in sources if s != wanted.peer and s not in wanted.sources and s not in wanted.tried]
+            known = {self.me, wanted.peer, *wanted.sources, *wanted.tried}
+            wanted.sources += [source for source in dict.fromkeys(sources) if source not in known]
             return True
         wanted = Wanted(key)
-        wanted.sources = list(dict.fromkeys(sources))
-        if self.me in wanted.sources:
-            wanted.sources.remove(self.me)
+        wanted.sources = [source for source in dict.fromkeys(sources) if source != self.me]
         return self._ask_next(wanted)
 
     def forget(self, key: Key) -> None:
