@@ -1,11 +1,12 @@
 """Who gets the next task, and how far ahead.
 
-A worker is sent more than its threads can run, so that it never waits for an answer: as much work as `ahead_s` seconds a thread, by measured durations
-(hundreds of tasks of a microsecond, one spare task of a second). Workers stand in tiers: `idle` (a thread has nothing to do), `roomy` (may be sent
-more), or full. Queued tasks go to idle workers first, in runs of neighbours, because neighbours tend to have their dependants in common.
+A worker is sent more than its threads can run, so that it never waits for an answer: as much work as `ahead_s` seconds a thread, by measured
+durations (hundreds of tasks of a microsecond, one spare task of a second). Workers stand in tiers: `idle` (a thread has nothing to do), `roomy`
+(may be sent more), or full. Queued tasks go to idle workers first, in runs of neighbours, because neighbours tend to have their dependants in
+common.
 
-A task whose only missing inputs are being made by one worker may be sent to it at once (`ahead`): a chain runs without a round trip a link. It must not
-overtake queued tasks of better rank, and if there is no room it is parked at that worker and looked at again when there is.
+A task whose only missing inputs are being made by one worker may be sent to it at once (`ahead`): a chain runs without a round trip a link. It must
+not overtake queued tasks of better rank, and if there is no room it is parked at that worker and looked at again when there is.
 
 What was sent too far is taken back (`balance`): when a worker idles while another has more than its threads can run, tasks that have not started are
 asked back, latest first. Tasks under which a worker died are suspects: they get a thread of their own, nothing else waits behind them.
@@ -235,20 +236,24 @@ class Dispatch:
         sent = [task]
         while sent:
             for dependent in sent.pop().dependents or ():
-                if dependent.state == WAITING and self.ahead_worker(dependent) is not None:
-                    self.transitions.settle([(dependent, PROCESSING)])
-                    if dependent.dependents:
-                        sent.append(dependent)
+                if dependent.state is WAITING and self._send_ahead(dependent) and dependent.dependents:
+                    sent.append(dependent)
+
+    def _send_ahead(self, task: TaskState) -> bool:
+        worker = self.ahead_worker(task)
+        if worker is None:
+            return False
+        start_many(self.state, worker, [task])
+        task.ahead = True
+        return True
 
     def unpark(self, worker: WorkerState) -> None:
         """The worker has room again: look once more at what was parked there."""
         parked = worker.ahead_parked
         while parked and self.room(worker) > 0:
             task = parked.popleft()
-            if task.state == WAITING and self.ahead_worker(task) is worker:
-                self.transitions.settle([(task, PROCESSING)])
-                if task.dependents:
-                    self._send_dependents_ahead(task)
+            if task.state is WAITING and self._send_ahead(task) and task.dependents:
+                self._send_dependents_ahead(task)
 
     # --- taking back
 

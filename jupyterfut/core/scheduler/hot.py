@@ -2,19 +2,22 @@
 
 They do what the table's steps do (`transitions`), one after the other, for tasks to which nothing special applies, and hand all others to the table:
 
-    submit_many    released -> waiting -> queued             no inputs to wait for
+    submit_many    released -> waiting -> queued or processing
     start_many     queued -> processing
     finish_many    processing -> memory
     release_many   memory -> released -> forgotten           nothing stands on it
 
-A step of the table costs a recommendation, a look-up, a call and a journal entry; here a row costs its own stores only. `benchmarks/core` shows what that
-is worth (docs/design/decisions/hot-roads.md). The simulator runs both and checks the same invariants after each event.
+A step of the table costs a recommendation, a look-up, a call and a journal entry; here a row costs its own stores only. `benchmarks/core` shows
+what that is worth (docs/design/decisions/hot-roads.md). The simulator runs both and checks the same invariants after each event.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from jupyterfut.core.scheduler import post
 from jupyterfut.core.scheduler.state import (
+    ERRED,
     FORGOTTEN,
     MEMORY,
     PROCESSING,
@@ -33,9 +36,13 @@ from jupyterfut.ids import Key
 from jupyterfut.wire.messages import Functions, KeysReady, SubmitTasks, TasksDone
 from jupyterfut.wire.payload import payload_nbytes
 
+if TYPE_CHECKING:
+    from jupyterfut.core.scheduler.dispatch import Dispatch
 
-def submit_many(state: State, client: ClientState, function: FunctionState, message: SubmitTasks) -> list[int]:
-    """Put the rows without inputs into the table and the queue. Returns the row numbers that need the long road: known keys, inputs, restrictions."""
+
+def submit_many(state: State, dispatch: Dispatch, client: ClientState, function: FunctionState, message: SubmitTasks) -> list[int]:
+    """Put the rows into the table, and into the queue or ahead to a worker. Returns the row numbers that need the long road: known keys,
+    unknown or failed inputs, restrictions."""
     options = message.options
     dependencies, holds = message.dependencies, message.holds
     if options.workers or options.resources or holds:
@@ -48,21 +55,51 @@ def submit_many(state: State, client: ClientState, function: FunctionState, mess
     others: list[int] = []
     fresh: list[TaskState] = []
     for i, key in enumerate(message.keys):
-        if key in tasks or (dependencies and dependencies[i]):
+        if key in tasks:
             others.append(i)
             continue
+        missing = 0
+        inputs: tuple[TaskState, ...] = ()
+        if dependencies and dependencies[i]:
+            names = dependencies[i]
+            found = tuple(map(tasks.get, names))
+            if not _are_alive(found) or len(set(names)) != len(names):
+                others.append(i)
+                continue
+            inputs = found  # type: ignore[assignment]  # _are_alive: none of them is None
         tasks[key] = task = TaskState(key, function, args[i], options, seq + i)
         task.wanted_by = alone
-        task.state = QUEUED
         wanted[task] = None
+        if inputs:
+            task.dependencies = inputs
+            for dependency in inputs:
+                dependency.waiters += 1
+                missing += dependency.state is not MEMORY
+                if dependency.dependents is None:
+                    dependency.dependents = {task: None}
+                else:
+                    dependency.dependents[task] = None
+            if missing:
+                task.missing = missing
+                task.state = WAITING
+                worker = dispatch.ahead_worker(task)
+                if worker is not None:
+                    start_many(state, worker, [task])
+                    task.ahead = True
+                continue
+        task.state = QUEUED
         fresh.append(task)
     state.next_seq = seq + len(message.keys)
+    function.users += len(message.keys) - len(others)
+    state.journal.batch(state.now, message.keys, "submitted", client.id)
     if fresh:
-        function.users += len(fresh)
         state.ready.extend(fresh)
-        keys = message.keys if len(fresh) == len(message.keys) else [task.key for task in fresh]
-        state.journal.batch(state.now, keys, "released -> queued", client.id)
     return others
+
+
+def _are_alive(inputs: tuple[TaskState | None, ...]) -> bool:
+    """Whether each input is there or on its way."""
+    return all(task is not None and task.state is not RELEASED and task.state is not ERRED for task in inputs)
 
 
 def start_many(state: State, worker: WorkerState, tasks: list[TaskState]) -> None:
@@ -112,9 +149,9 @@ def start_many(state: State, worker: WorkerState, tasks: list[TaskState]) -> Non
     state.attempts = attempt
     worker.occupancy_s = occupancy_s
     if len(tasks) == 1:
-        state.journal.entries.append((state.now, tasks[0].key, "queued -> processing", worker.name))
+        state.journal.entries.append((state.now, tasks[0].key, "sent", worker.name))
     else:
-        state.journal.batch(state.now, [task.key for task in tasks], "queued -> processing", worker.name)
+        state.journal.batch(state.now, [task.key for task in tasks], "sent", worker.name)
 
 
 def finish_many(state: State, transitions: Transitions, worker: WorkerState, message: TasksDone, recommendations: Recommendations) -> list[Key]:
@@ -184,11 +221,11 @@ def finish_many(state: State, transitions: Transitions, worker: WorkerState, mes
     worker.nbytes += nbytes_sum
     worker.occupancy_s = worker.occupancy_s - released_s if processing else 0.0
     state.touched[worker] = None
-    state.journal.batch(state.now, message.keys, "processing -> memory", worker.name)
+    state.journal.batch(state.now, message.keys, "done", worker.name)
     return stale
 
 
-def release_many(state: State, client: ClientState, keys: list[Key], recommendations: Recommendations) -> None:
+def release_many(state: State, transitions: Transitions, client: ClientState, keys: list[Key], recommendations: Recommendations) -> None:
     """The client's last future of each key is gone. What nobody else needs is dropped, and forgotten if nothing stands on it."""
     tasks = state.tasks
     wanted = client.wanted
@@ -204,7 +241,7 @@ def release_many(state: State, client: ClientState, keys: list[Key], recommendat
         if task.wanted_by or task.waiters or task.held:
             continue
         function = task.function
-        if task.state is not MEMORY or task.dependents or task.dependencies or task.result_holds or function is None or len(task.who_has) > 1:
+        if task.state is not MEMORY or task.dependents or task.result_holds or function is None or len(task.who_has) > 1:
             recommendations.append((task, RELEASED if task.state is not RELEASED else FORGOTTEN))
             continue
         payload = task.payload
@@ -223,9 +260,11 @@ def release_many(state: State, client: ClientState, keys: list[Key], recommendat
         task.state = FORGOTTEN
         del tasks[key]
         forgotten.append(key)
+        if task.dependencies:
+            transitions.leave_graph(task, recommendations)
         function.users -= 1
         if not function.users and not function.clients:
             post.forget_function(state, function)
             worker = None  # its mail is not the last message any more
     if forgotten:
-        state.journal.batch(state.now, forgotten, "memory -> forgotten", client.id)
+        state.journal.batch(state.now, forgotten, "released and forgotten", client.id)

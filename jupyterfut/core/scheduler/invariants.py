@@ -1,4 +1,5 @@
-"""What must hold after every event. `check(machine)` raises `Broken`, with the story of the key concerned; `at_rest` says what is left when nothing should be."""
+"""What must hold after every event. `check(machine)` raises `Broken`, with the story of the key concerned; `at_rest` says what is left when nothing
+should be."""
 
 from __future__ import annotations
 
@@ -85,7 +86,8 @@ def _check_workers(state: State) -> None:
         _demand(state, None, worker.blocked == sum(t.blocked for t in worker.processing), f"{worker}: blocked")
         _demand(state, None, worker.nbytes == sum(t.nbytes for t in worker.has), f"{worker}: nbytes")
         expected = sum(t.estimate_s for t in worker.processing)
-        _demand(state, None, abs(worker.occupancy_s - expected) < 1e-6 * (1 + expected), f"{worker}: occupancy {worker.occupancy_s}, {expected} in truth")
+        close = abs(worker.occupancy_s - expected) < 1e-6 * (1 + expected)
+        _demand(state, None, close, f"{worker}: occupancy {worker.occupancy_s}, {expected} in truth")
         for name, amount in worker.resources.items():
             used = sum((t.options.resources or {}).get(name, 0.0) for t in worker.processing)
             _demand(state, None, abs(worker.resources_free[name] + used - amount) < 1e-9, f"{worker}: {name}")
@@ -94,7 +96,8 @@ def _check_workers(state: State) -> None:
             _demand(state, task, task.worker is worker, f"{worker} thinks that it runs it")
         for task in worker.has:
             _demand(state, task, worker in task.who_has, f"{worker} thinks that it holds it")
-        _demand(state, None, (worker in state.idle) == (worker.tier == 2) and (worker in state.roomy) == (worker.tier == 1), f"{worker}: tier {worker.tier}")
+        tiers = (worker in state.idle, worker in state.roomy)
+        _demand(state, None, tiers == (worker.tier == 2, worker.tier == 1), f"{worker}: tier {worker.tier}")
         _demand(state, None, not (state.ready.length and worker.tier), f"{worker} has room while tasks are queued")
     threads = sum(w.nthreads for w in (*state.idle, *state.roomy))
     _demand(state, None, threads == state.open_threads, f"{state.open_threads} open threads on account, {threads} in truth")

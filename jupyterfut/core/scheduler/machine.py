@@ -3,8 +3,8 @@
     machine.handle(event, now) -> effects        events: Received, LinkLost, LinkBack, Tick; effects: Send, Close, Log (core/effects)
     machine.next_wake() -> seconds or None       when a Tick is wanted although nothing has happened
 
-One event is handled to rest before the next: rows become recommendations, the table settles them, dispatch sends what can be sent, and the mail that was
-written meanwhile is returned, one message for all rows of a kind. Nothing here opens a payload, reads a clock, or knows a socket.
+One event is handled to rest before the next: rows become recommendations, the table settles them, dispatch sends what can be sent, and the mail
+that was written meanwhile is returned, one message for all rows of a kind. Nothing here opens a payload, reads a clock, or knows a socket.
 """
 
 from __future__ import annotations
@@ -127,7 +127,8 @@ class SchedulerMachine:
         return effects
 
     def next_wake(self) -> float | None:
-        """When to send a `Tick` at the latest. Costs nothing that grows with the cluster: whether workers live is looked at a few times per timeout."""
+        """When to send a `Tick` at the latest. Costs nothing that grows with the cluster: whether workers live is looked at a few times per
+        timeout."""
         state = self.state
         at = self._rebalance_at
         if state.workers and (at is None or self._look_at < at):
@@ -207,7 +208,7 @@ class SchedulerMachine:
         function = state.functions.get(message.function)
         options = message.options
         seq = state.next_seq
-        rows = submit_many(state, client, function, message) if function is not None else list(range(len(message.keys)))
+        rows = submit_many(state, self.dispatch, client, function, message) if function is not None else list(range(len(message.keys)))
         if not rows:
             return
         recommendations: Recommendations = []
@@ -287,7 +288,7 @@ class SchedulerMachine:
 
     def _release(self, client: ClientState, message: m.ReleaseKeys) -> None:
         recommendations: Recommendations = []
-        release_many(self.state, client, message.keys, recommendations)
+        release_many(self.state, self.transitions, client, message.keys, recommendations)
         self.transitions.settle(recommendations)
 
     def _cancel(self, client: ClientState, message: m.CancelKeys) -> None:
@@ -338,16 +339,16 @@ class SchedulerMachine:
 
     def _functions(self, client: ClientState, message: m.Functions) -> None:
         functions = self.state.functions
-        for id, payload, name in zip(message.ids, message.payloads, message.names, strict=True):
-            function = functions.get(id)
+        for function_id, payload, name in zip(message.ids, message.payloads, message.names, strict=True):
+            function = functions.get(function_id)
             if function is None:
-                function = functions[id] = FunctionState(id, payload, name)
+                function = functions[function_id] = FunctionState(function_id, payload, name)
             function.clients[client] = None
             client.functions[function] = None
 
     def _forget_functions(self, client: ClientState, message: m.ForgetFunctions) -> None:
-        for id in message.ids:
-            function = self.state.functions.get(id)
+        for function_id in message.ids:
+            function = self.state.functions.get(function_id)
             if function is not None and function in client.functions:
                 del client.functions[function]
                 del function.clients[client]
@@ -455,7 +456,7 @@ class SchedulerMachine:
         state = self.state
         client = state.clients.get(message.client)
         if client is None:
-            failure = m.Failure("ClosedError", f"{message.client} is not connected to this scheduler", None, "", message.keys[0] if message.keys else Key(""))
+            failure = m.Failure("ClosedError", f"{message.client} is not connected to this scheduler", None, "", Key(""))
             post.append(state, worker.outbox, m.Reply(message.id, None, failure))
             post.append(state, worker.outbox, m.ReleaseData(list(message.keys)))
             return

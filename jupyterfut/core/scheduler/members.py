@@ -1,9 +1,9 @@
 """Who comes and goes: workers, clients, nannies.
 
-A worker is here as long as its stream is. When the stream breaks, the worker is lost at once: what it was running runs elsewhere, what only it held is
-made again, clients inside its tasks are gone. If it connects again it is a new worker that offers what it still holds; what is wanted is adopted,
-the rest it may drop. A client, on the contrary, has a lease: its link may break and come back, and only when it stays away for too long, or says
-goodbye, are its futures gone.
+A worker is here as long as its stream is. When the stream breaks, the worker is lost at once: what it was running runs elsewhere, what only it held
+is made again, clients inside its tasks are gone. If it connects again it is a new worker that offers what it still holds; what is wanted is
+adopted, the rest it may drop. A client, on the contrary, has a lease: its link may break and come back, and only when it stays away for too long,
+or says goodbye, are its futures gone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from jupyterfut.core.scheduler.state import (
     without_member,
 )
 from jupyterfut.core.scheduler.transitions import Recommendations, Transitions
-from jupyterfut.ids import ClientId, PeerId
+from jupyterfut.ids import PeerId
 from jupyterfut.wire.messages import ClientHello, Failure, ReleaseData, Welcome, WorkerHello
 
 
@@ -183,9 +183,6 @@ class Members:
         client.functions.clear()
         client.outbox.messages = []
         state.dirty.pop(client.outbox, None)
-
-    def client_by_id(self, worker: WorkerState, id: ClientId) -> ClientState | None:
-        return worker.clients.get(id)
 
 
 def killed(task: TaskState, worker: WorkerState, reason: str) -> Failure:

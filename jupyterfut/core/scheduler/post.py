@@ -13,7 +13,6 @@ from jupyterfut.wire.messages import (
     CancelTasks,
     Compute,
     ForgetFunctions,
-    Functions,
     KeysCancelled,
     KeysFailed,
     KeysLost,

@@ -1,7 +1,7 @@
 """Questions with an answer: the handlers of `Request`, by `op`.
 
-Most only read and answer with plain MessagePack values, which is also all that other layers (CLI, views, dashboard) get to see of the state. Those that
-change something (`scatter_small`, `missing`) return recommendations for the machine to settle.
+Most only read and answer with plain MessagePack values, which is also all that other layers (CLI, views, dashboard) get to see of the state. Those
+that change something (`scatter_small`, `missing`) return recommendations for the machine to settle.
 """
 
 from __future__ import annotations
@@ -11,7 +11,20 @@ from typing import Any
 
 from jupyterfut.core.scheduler import post
 from jupyterfut.core.scheduler.dispatch import Dispatch, matches
-from jupyterfut.core.scheduler.state import ERRED, MEMORY, QUEUED, RELEASED, STATES, WAITING, ClientState, ParkedRequest, State, TaskState, WorkerState, with_member
+from jupyterfut.core.scheduler.state import (
+    ERRED,
+    MEMORY,
+    QUEUED,
+    RELEASED,
+    STATES,
+    WAITING,
+    ClientState,
+    ParkedRequest,
+    State,
+    TaskState,
+    WorkerState,
+    with_member,
+)
 from jupyterfut.core.scheduler.transitions import Recommendations
 from jupyterfut.ids import Key
 from jupyterfut.wire.messages import Failure, ReleaseData, Reply, Request, TaskOptions
@@ -45,10 +58,11 @@ class Query:
             if request.op == "wait_for_workers":
                 self._park(client, request)
                 return recommendations
+            value: Any = None
             if request.op == "missing":
-                value = self.note_missing(request.args["keys"], recommendations)
+                self.note_missing(request.args["keys"], recommendations)
             elif request.op == "scatter_small":
-                value = self._scatter_small(client, request.args, recommendations)
+                self._scatter_small(client, request.args, recommendations)
             elif request.op in self.ops:
                 value = self.ops[request.op](client, request.args)
             else:
@@ -110,7 +124,8 @@ class Query:
         self.dispatch.transitions.remove_replica(task, worker, recommendations)
 
     def plan_scatter(self, client: ClientState, args: dict[str, Any]) -> list[list[str]]:
-        """For each of `count` items the workers that should get it: round robin over threads, the emptiest worker first; all of them for `broadcast`."""
+        """For each of `count` items the workers that should get it: round robin over threads, the emptiest worker first; all of them for
+        `broadcast`."""
         names = tuple(args.get("workers") or ())
         workers = [w for w in self.state.workers.values() if not names or matches(w, names)]
         if not workers:

@@ -1,9 +1,9 @@
 """What the scheduler knows: tasks, functions, workers, clients, and the settings it was made with.
 
 These are plain slotted records. A fact is stored once; where an index exists for speed (`WorkerState.processing` for `TaskState.worker`), the same
-function changes both, and `invariants.check` compares them. Groups are dicts or tuples and never sets: their order is the order of events, so that the
-simulator tells the same story twice. `who_has` and `wanted_by` are tuples shared by all tasks with the same single holder: a million finished tasks
-on two workers need two of them.
+function changes both, and `invariants.check` compares them. Groups are dicts or tuples and never sets: their order is the order of events, so that
+the simulator tells the same story twice. `who_has` and `wanted_by` are tuples shared by all tasks with the same single holder: a million finished
+tasks on two workers need two of them.
 
 A task's states:
 
@@ -79,8 +79,8 @@ class FunctionState:
 
     __slots__ = ("clients", "duration_s", "id", "name", "payload", "users", "workers")
 
-    def __init__(self, id: FunctionId, payload: Payload, name: str) -> None:
-        self.id = id
+    def __init__(self, function_id: FunctionId, payload: Payload, name: str) -> None:
+        self.id = function_id
         self.payload = payload
         self.name = name
         self.users = 0  # tasks in the table that call it
@@ -96,9 +96,34 @@ class TaskState:
     """One task, or one piece of scattered data (`function` is None)."""
 
     __slots__ = (
-        "ahead", "args", "attempt", "deaths", "dependencies", "dependents", "estimate_s", "failure", "function", "held", "holds", "key", "missing",
-        "nbytes", "options", "payload", "result_holds", "retries_left", "seq", "state", "stealing", "type", "waiters", "wanted_by", "who_has",
-        "worker", "blocked", "fire_and_forget",
+        "ahead",
+        "args",
+        "attempt",
+        "blocked",
+        "deaths",
+        "dependencies",
+        "dependents",
+        "estimate_s",
+        "failure",
+        "fire_and_forget",
+        "function",
+        "held",
+        "holds",
+        "key",
+        "missing",
+        "nbytes",
+        "options",
+        "payload",
+        "result_holds",
+        "retries_left",
+        "seq",
+        "state",
+        "stealing",
+        "type",
+        "waiters",
+        "wanted_by",
+        "who_has",
+        "worker",
     )  # fmt: skip
 
     def __init__(self, key: Key, function: FunctionState | None, args: Payload | None, options: TaskOptions, seq: int) -> None:
@@ -187,12 +212,12 @@ class ClientState:
 
     __slots__ = ("alone", "away_until", "functions", "id", "name", "outbox", "peer", "wanted", "worker")
 
-    def __init__(self, id: ClientId, name: str, peer: PeerId, worker: WorkerState | None) -> None:
-        self.id = id
+    def __init__(self, client_id: ClientId, name: str, peer: PeerId, worker: WorkerState | None) -> None:
+        self.id = client_id
         self.name = name
         self.peer = peer
         self.worker = worker
-        self.outbox = Outbox(peer, id if worker is not None else None)
+        self.outbox = Outbox(peer, client_id if worker is not None else None)
         self.alone: tuple[ClientState, ...] = (self,)
         self.wanted: dict[TaskState, None] = {}
         self.functions: dict[FunctionState, None] = {}
@@ -207,9 +232,9 @@ class ParkedRequest:
 
     __slots__ = ("client", "deadline", "id", "workers_wanted")
 
-    def __init__(self, client: ClientState, id: int, workers_wanted: int, deadline: float | None) -> None:
+    def __init__(self, client: ClientState, request_id: int, workers_wanted: int, deadline: float | None) -> None:
         self.client = client
-        self.id = id
+        self.id = request_id
         self.workers_wanted = workers_wanted
         self.deadline = deadline
 
@@ -222,8 +247,8 @@ class State:
     """Everything. Changed by `transitions`, `dispatch`, `members` and `machine`; read by all; shown to others by `query` only."""
 
     __slots__ = (
-        "attempts", "away", "clients", "config", "crowded", "dirty", "functions", "idle", "journal", "next_seq", "now", "open_threads", "parked", "peers",
-        "ready", "restricted", "retained_bytes", "roomy", "tasks", "touched", "workers", "workers_by_name",
+        "attempts", "away", "clients", "config", "crowded", "dirty", "functions", "idle", "journal", "next_seq", "now", "open_threads",
+        "parked", "peers", "ready", "restricted", "retained_bytes", "roomy", "tasks", "touched", "workers", "workers_by_name",
     )  # fmt: skip
 
     def __init__(self, config: SchedulerConfig) -> None:
@@ -263,4 +288,4 @@ def without_member(group: tuple[Any, ...], member: Any) -> tuple[Any, ...]:
     if len(group) == 1:
         return () if group[0] is member else group
     rest = tuple(m for m in group if m is not member)
-    return rest[0].alone if len(rest) == 1 else rest  # type: ignore[no-any-return]  # as above
+    return rest[0].alone if len(rest) == 1 else rest

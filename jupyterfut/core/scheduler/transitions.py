@@ -8,8 +8,8 @@ step checks nothing that its table row already says. A pair that is not in the t
         |           +----------+------------+--> erred   |
         +---------- nobody needs it any more ------------+      then `forgotten`, as soon as no dependant may ask for it again
 
-Backwards: `processing -> waiting` (its worker died, gave it back, or the call failed and may be tried again), `memory -> waiting` (its last copy is gone
-and somebody needs it), `erred -> waiting` (retry). What nobody needs is released at once, and so are, in turn, its inputs.
+Backwards: `processing -> waiting` (its worker died, gave it back, or the call failed and may be tried again), `memory -> waiting` (its last copy is
+gone and somebody needs it), `erred -> waiting` (retry). What nobody needs is released at once, and so are, in turn, its inputs.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from jupyterfut.core.scheduler import post
+from jupyterfut.core.scheduler.ordered_queue import ReadyQueue
 from jupyterfut.core.scheduler.state import (
     ACTIVE,
     ERRED,
@@ -27,7 +28,6 @@ from jupyterfut.core.scheduler.state import (
     QUEUED,
     RELEASED,
     WAITING,
-    ReadyQueue,
     Restriction,
     State,
     TaskState,
@@ -195,8 +195,8 @@ class Transitions:
     # --- back to the start
 
     def again(self, task: TaskState, recommendations: Recommendations) -> None:
-        """processing -> waiting: the attempt is void (worker lost, given back, failed with tries left, sent ahead of an input that will not be made there).
-        Only in the last case its worker is here and does not know."""
+        """processing -> waiting: the attempt is void (worker lost, given back, failed with tries left, sent ahead of an input that will not
+        be made there). Only in the last case its worker is here and does not know."""
         if task.ahead:
             post.cancel(self.state, task)
         self.unload(task)
@@ -337,6 +337,16 @@ class Transitions:
         del state.tasks[task.key]
         if task.holds:
             self.unhold(task, recommendations)
+        self.leave_graph(task, recommendations)
+        function = task.function
+        if function is not None:
+            function.users -= 1
+            if not function.users and not function.clients:
+                post.forget_function(state, function)
+
+    @staticmethod
+    def leave_graph(task: TaskState, recommendations: Recommendations) -> None:
+        """It is forgotten: its inputs do not know it any more."""
         for dependency in task.dependencies:
             dependents = dependency.dependents
             if dependents is not None:
@@ -346,11 +356,6 @@ class Transitions:
                     if dependency.state == RELEASED:
                         recommendations.append((dependency, FORGOTTEN))
         task.dependencies = ()
-        function = task.function
-        if function is not None:
-            function.users -= 1
-            if not function.users and not function.clients:
-                post.forget_function(state, function)
 
     # --- scattered data
 
@@ -397,9 +402,11 @@ class Transitions:
 
 def lost_data(task: TaskState) -> Failure:
     if not task.type:
-        return Failure("CancelledError", f"the input {task.key!r} is not known any more: it was cancelled, or its last future was released", None, "", task.key)
+        text = f"the input {task.key!r} is not known any more: it was cancelled, or its last future was released"
+        return Failure("CancelledError", text, None, "", task.key)
     what = "the actor" if task.options.actor else "the scattered data"
-    return Failure("LostData", f"{what} {task.key!r} is gone: the worker that held its only copy has left, and nothing can make it again", None, "", task.key)
+    text = f"{what} {task.key!r} is gone: the worker that held its only copy has left, and nothing can make it again"
+    return Failure("LostData", text, None, "", task.key)
 
 
 def restriction_of(task: TaskState) -> Restriction:
