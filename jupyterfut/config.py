@@ -189,6 +189,17 @@ class Settings:
         return _resolve([(source, raw)])[0]
 
 
+_GROUPS: dict[str, type[Any]] = {
+    "scheduler": SchedulerSettings,
+    "worker": WorkerSettings,
+    "nanny": NannySettings,
+    "comm": CommSettings,
+    "client": ClientSettings,
+    "deploy": DeploySettings,
+    "notebook": NotebookSettings,
+}
+
+
 class Value(NamedTuple):
     """One line of `jupyterfut config`."""
 
@@ -248,11 +259,11 @@ def _read() -> tuple[Settings, list[Value]]:
 def _sources(environ: Mapping[str, str]) -> list[tuple[str, Mapping[str, Mapping[str, Any]]]]:
     """Nested values with their sources, strongest first."""
     variables: dict[str, dict[str, str]] = {}
-    for group in dataclasses.fields(Settings):
-        for item in dataclasses.fields(type(group.default)):
-            name = variable(group.name, item.name)
+    for group, group_type in _GROUPS.items():
+        for item in dataclasses.fields(group_type):
+            name = variable(group, item.name)
             if name in environ:
-                variables.setdefault(group.name, {})[item.name] = environ[name]
+                variables.setdefault(group, {})[item.name] = environ[name]
     path = config_path(environ)
     return [("", variables), (str(path), _load_file(path, required="JUPYTERFUT_CONFIG" in environ))]
 
@@ -280,23 +291,22 @@ def _load_file(path: Path, *, required: bool) -> Mapping[str, Mapping[str, Any]]
     if raw is None:
         return {}
     if not isinstance(raw, dict) or not all(isinstance(values, dict) for values in raw.values()):
-        raise ConfigError(f"the settings file {path} must map groups ({', '.join(f.name for f in dataclasses.fields(Settings))}) to settings")
+        raise ConfigError(f"the settings file {path} must map groups ({', '.join(_GROUPS)}) to settings")
     return raw
 
 
 def _resolve(sources: list[tuple[str, Mapping[str, Mapping[str, Any]]]]) -> tuple[Settings, list[Value]]:
-    groups = {group.name: type(group.default) for group in dataclasses.fields(Settings)}
     for source, raw in sources:
         for group_name, values in raw.items():
-            if group_name not in groups:
-                raise ConfigError(f"{source}: there is no group {group_name!r} of settings (there are: {', '.join(groups)})")
-            known = [f.name for f in dataclasses.fields(groups[group_name])]
+            if group_name not in _GROUPS:
+                raise ConfigError(f"{source}: there is no group {group_name!r} of settings (there are: {', '.join(_GROUPS)})")
+            known = [f.name for f in dataclasses.fields(_GROUPS[group_name])]
             for name in values:
                 if name not in known:
                     raise ConfigError(f"{source}: there is no setting {group_name}.{name} (there are: {', '.join(known)})")
     chosen: dict[str, Any] = {}
     explained: list[Value] = []
-    for group_name, group_type in groups.items():
+    for group_name, group_type in _GROUPS.items():
         arguments: dict[str, Any] = {}
         for item in dataclasses.fields(group_type):
             value, source = item.default, "default"

@@ -111,10 +111,9 @@ class Host:
         """Serve until told to stop, or until the owner is gone. Returns the exit code."""
         import asyncio
 
-        from jupyterfut.runtime.scheduler_server import Scheduler
-
         from jupyterfut.comm import Security
         from jupyterfut.runtime.process import on_stop_signals
+        from jupyterfut.runtime.scheduler_server import Scheduler
 
         settings = self._parent.settings
         tls = settings["tls"] or {}
@@ -170,7 +169,7 @@ class Host:
         nanny = Nanny(
             self._address, nthreads=settings["threads_per_worker"], name=str(self._next_number), memory_limit=settings["memory_limit"],
             resources=settings["resources"], host=settings["host"], security=self._security, local_directory=settings["local_directory"],
-            on_died=self._scheduler.worker_died, on_change=lambda _nanny: self._report_workers(),
+            on_died=lambda died: self._scheduler.worker_died(*died), on_change=lambda _nanny: self._report_workers(),
         )  # fmt: skip
         self._next_number += 1
         self._nannies.append(nanny)
