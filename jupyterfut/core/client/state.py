@@ -22,7 +22,7 @@ class Record:
     `status` changes only inside the machine. `waiters` belongs to the shell: who is to be told when the record resolves; the machine carries it and never looks.
     """
 
-    __slots__ = ("failure", "key", "nbytes", "payload", "reason", "references", "status", "type", "waiters")
+    __slots__ = ("failure", "key", "nbytes", "particular", "payload", "reason", "references", "status", "type", "waiters")
 
     def __init__(self, key: Key) -> None:
         self.key = key
@@ -34,6 +34,7 @@ class Record:
         self.failure: Failure | None = None  #: when error
         self.reason: str | None = None  #: when cancelled or lost
         self.waiters: list[Any] | None = None
+        self.particular = False  #: its task wants certain workers or resources, so it may have to wait for ever
 
     def __repr__(self) -> str:
         return f"<Record {self.key}: {self.status}, {self.references} references>"

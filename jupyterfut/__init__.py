@@ -1,0 +1,114 @@
+"""jupyterfut: futures and evolving workflows for notebooks.
+
+Everything a user needs is imported from here, and loaded when it is first used: `import jupyterfut` itself stays light.
+
+>>> import jupyterfut
+>>> "Client" in dir(jupyterfut)
+True
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from jupyterfut._version import __version__
+
+if TYPE_CHECKING:
+    from jupyterfut.client.client import Client
+    from jupyterfut.client.client import Client as Executor
+    from jupyterfut.client.current import default_client, get_client, get_worker, local_client, local_executor, rejoin, secede, worker_client
+    from jupyterfut.client.futures import Future, fire_and_forget, futures_of
+    from jupyterfut.client.futures import Future as Task
+    from jupyterfut.client.waiting import as_completed, wait
+    from jupyterfut.comm.security import Security
+    from jupyterfut.deploy.local import LocalCluster
+    from jupyterfut.errors import CancelledError, KilledWorker, Reschedule, TimeoutError  # noqa: A004
+    from jupyterfut.runtime.nanny import Nanny
+    from jupyterfut.runtime.scheduler_server import Scheduler
+    from jupyterfut.runtime.worker_server import Worker
+
+_HOME_OF = {
+    "Client": "client.client",
+    "Executor": "client.client:Client",
+    "default_client": "client.current",
+    "get_client": "client.current",
+    "get_worker": "client.current",
+    "worker_client": "client.current",
+    "local_client": "client.current",
+    "local_executor": "client.current",
+    "secede": "client.current",
+    "rejoin": "client.current",
+    "Future": "client.futures",
+    "Task": "client.futures:Future",
+    "fire_and_forget": "client.futures",
+    "futures_of": "client.futures",
+    "as_completed": "client.waiting",
+    "wait": "client.waiting",
+    "Reschedule": "errors",
+    "CancelledError": "errors",
+    "KilledWorker": "errors",
+    "TimeoutError": "errors",
+    "LocalCluster": "deploy.local",
+    "Scheduler": "runtime.scheduler_server",
+    "Worker": "runtime.worker_server",
+    "Nanny": "runtime.nanny",
+    "Security": "comm.security",
+    "errors": "errors:",
+}
+"""Public name -> its module, and after a colon its name there if that is another (nothing: the module itself)."""
+
+__all__ = [
+    "CancelledError",
+    "Client",
+    "Executor",
+    "Future",
+    "KilledWorker",
+    "LocalCluster",
+    "Nanny",
+    "Reschedule",
+    "Scheduler",
+    "Security",
+    "Task",
+    "TimeoutError",
+    "Worker",
+    "__version__",
+    "as_completed",
+    "default_client",
+    "errors",
+    "fire_and_forget",
+    "futures_of",
+    "get_client",
+    "get_worker",
+    "local_client",
+    "local_executor",
+    "rejoin",
+    "secede",
+    "wait",
+    "worker_client",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'jupyterfut' has no attribute {name!r}")
+    module_name, colon, other = home.partition(":")
+    module = import_module(f"jupyterfut.{module_name}")
+    value = module if colon and not other else getattr(module, other or name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def load_ipython_extension(ipython: Any) -> None:
+    """`%load_ext jupyterfut`: the notebook's magics."""
+    import_module("jupyterfut.notebook").load_ipython_extension(ipython)
+
+
+def unload_ipython_extension(ipython: Any) -> None:
+    """`%unload_ext jupyterfut`."""
+    import_module("jupyterfut.notebook").unload_ipython_extension(ipython)

@@ -1,0 +1,29 @@
+"""What a record that is no longer pending means to the user: a value, or an exception to raise."""
+
+from __future__ import annotations
+
+import builtins
+
+from jupyterfut import errors, serde
+from jupyterfut.core.client.state import Record
+from jupyterfut.wire.messages import Failure
+
+
+def error_of(record: Record) -> BaseException:
+    """A fresh exception for a record whose status is `error`, `cancelled` or `lost`."""
+    if record.failure is not None:
+        return exception_of(record.failure)
+    reason = record.reason or "no reason was given"
+    if record.status == "lost":
+        return errors.LostData(f"{record.key}: {reason}")
+    return errors.CancelledError(f"{record.key}: {reason}")
+
+
+def exception_of(failure: Failure) -> BaseException:
+    """The exception that a failure stands for: the task's own when it came along, else the class of `jupyterfut.errors` that the scheduler names."""
+    if failure.payload is not None:
+        return serde.exception_from_failure(failure)
+    kind = getattr(errors, failure.kind, None) or getattr(builtins, failure.kind, None)
+    if isinstance(kind, type) and issubclass(kind, Exception):
+        return kind(failure.text)
+    return serde.exception_from_failure(failure)

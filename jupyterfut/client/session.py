@@ -1,0 +1,282 @@
+"""The shell of the client's machine: takes what user threads leave for it, hands it to the machine in order, performs the effects.
+
+User threads never touch the machine. They take the lock for the moment in which they look up or make a record, leave an event in `commands`, and wake the loop
+if it sleeps. A future's death leaves its record in `deaths`; that takes no lock and may happen inside the garbage collector of any thread. (The wake-up is one byte
+into the loop's own pipe, and only for the first of a batch.) The loop takes the deaths that it finds first and handles them last, so that nothing is released
+before it was submitted.
+
+Who listens: the link (messages to the scheduler), the waiters of records, those who asked questions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from jupyterfut.client.latches import Answer, LoopGate, ThreadGate
+from jupyterfut.client.outcomes import exception_of
+from jupyterfut.client.timeouts import Deadline
+from jupyterfut.core.client import events as ev
+from jupyterfut.core.client.machine import ClientMachine
+from jupyterfut.core.client.state import Record
+from jupyterfut.core.effects import Close, LinkLost, Log, Received, Send
+from jupyterfut.errors import ClosedError, TimeoutError
+from jupyterfut.ids import ClientId, FunctionId, Key, PeerId
+from jupyterfut.wire.messages import Message
+
+logger = logging.getLogger("jupyterfut.client")
+
+SCHEDULER = PeerId(0)
+Waiter = Callable[[Record], None]
+
+
+class Link(Protocol):
+    """A session's way to its scheduler. Its methods run on the session's loop."""
+
+    def send(self, messages: list[Message]) -> None:
+        """Never blocks; keeps the order."""
+
+    def cut(self) -> None:
+        """The session is over."""
+
+
+class Session:
+    """One client's conversation with one scheduler."""
+
+    def __init__(self, client: ClientId, name: str, loop: asyncio.AbstractEventLoop) -> None:
+        self.machine = ClientMachine(client, name)
+        self.state = self.machine.state
+        self.loop = loop
+        self.lock = threading.RLock()  # re-entrant: a user's __del__ may run inside it, and submit
+        self.commands: deque[Any] = deque()  # events, and bare `events.Row`s
+        self.deaths: deque[Record | FunctionId] = deque()
+        self.asleep = True  # nobody has called for `drain` yet
+        self.closed: str | None = None  # why, once it is
+        self.link: Link | None = None
+        self.thread_id = 0  # of the thread that runs the loop
+        self.info: dict[str, Any] = {}  # what the scheduler said in its welcome
+        self.cluster_id: str | None = None  # the scheduler's id, if it told
+        self.before_release: Callable[[], None] | None = None  # to be called before deaths are handled
+        self.local = False  # objects travel by reference
+        self._performers: dict[type, Callable[[Any], None]] = {
+            ev.Resolved: self._perform_resolved,
+            ev.Reopened: self._perform_reopened,
+            ev.Answered: self._perform_answered,
+            ev.Welcomed: self._perform_welcomed,
+            Log: self._perform_log,
+            Close: self._perform_close,
+        }
+        self.welcomed = Answer(lambda: None)  # replaced by whoever waits for the first welcome
+
+    # --- from any thread
+
+    def post(self, event: Any) -> None:
+        """Leave an event for the loop. Never blocks. Raises ClosedError once the session is over."""
+        if self.closed is not None:
+            raise ClosedError(self.closed)
+        self.commands.append(event)
+        if self.asleep:
+            self.wake()
+
+    def wake(self) -> None:
+        """Have the loop drain soon. Takes no lock: a finalizer may call it."""
+        self.asleep = False
+        if self.loop is None:
+            return  # an asynchronous client that nobody has awaited yet
+        try:
+            if threading.get_ident() == self.thread_id:
+                self.loop.call_soon(self.drain)
+            else:
+                self.loop.call_soon_threadsafe(self.drain)
+        except RuntimeError:
+            if not self.loop.is_closed():
+                raise
+
+    def watch(self, records: Iterable[Record], waiter: Any) -> int:
+        """Let `waiter` (a `Countdown`) be called for each record that is pending; their number is its count, and returned."""
+        count = 0
+        with self.lock:
+            for record in records:
+                if record.status == "pending":
+                    if record.waiters is None:
+                        record.waiters = [waiter]
+                    else:
+                        record.waiters.append(waiter)
+                    count += 1
+            waiter.count = count
+        return count
+
+    def unwatch(self, records: Iterable[Record], waiter: Waiter) -> None:
+        """Whoever waited has given up."""
+        with self.lock:
+            for record in records:
+                if record.waiters is not None and waiter in record.waiters:
+                    record.waiters.remove(waiter)
+
+    def hold(self, key: Key) -> Record:
+        """The record of a key that others made, with one reference more; the scheduler is told if it is new here."""
+        with self.lock:
+            record, new = self.state.hold(key)
+            if new:
+                self.post(ev.Want([record]))
+        return record
+
+    def ask_blocking(self, op: str, args: dict[str, Any], timeout: Deadline) -> Any:
+        """Ask the scheduler and wait for its answer. Raises TimeoutError, ClosedError, or the failure that it answers with."""
+        gate = ThreadGate()
+        answer = Answer(gate.open)
+        self.post(ev.Ask(answer, op, args))
+        if not gate.wait(timeout.left()):
+            raise TimeoutError(f"the scheduler has not answered {op!r} within {timeout}")
+        return _value(answer)
+
+    async def ask(self, op: str, args: dict[str, Any], timeout: Deadline | None = None) -> Any:
+        """The same from a coroutine, in any loop."""
+        gate = LoopGate()
+        answer = Answer(gate.open)
+        self.post(ev.Ask(answer, op, args))
+        if not await gate.wait(None if timeout is None else timeout.left()):
+            raise TimeoutError(f"the scheduler has not answered {op!r} within {timeout}")
+        return _value(answer)
+
+    # --- on the loop
+
+    def drain(self) -> None:
+        """Handle everything that user threads have left, in order."""
+        self.asleep = True  # first: who appends after our look at the deques finds it so, and wakes us again
+        deaths = self.deaths
+        dead = [deaths.popleft() for _ in range(len(deaths))]
+        if not dead:
+            self.drain_commands()
+            return
+        if self.before_release is not None:
+            self.drain_commands()
+            self.before_release()
+        effects: list[Any] = []
+        self._take_commands(effects)
+        now = time.monotonic()
+        with self.lock:
+            records = [item for item in dead if type(item) is Record]
+            if records:
+                effects += self.machine.handle(ev.Drop(records), now)
+            if len(records) < len(dead):
+                for item in dead:
+                    if type(item) is str:
+                        effects += self.machine.handle(ev.DropFunction(FunctionId(item)), now)
+        self.perform(effects)
+
+    def drain_commands(self) -> None:
+        """The same without the deaths."""
+        if self.commands:
+            effects: list[Any] = []
+            self._take_commands(effects)
+            self.perform(effects)
+
+    def _take_commands(self, effects: list[Any]) -> None:
+        """Hand over what was left until now; neighbouring calls together."""
+        commands = self.commands
+        handle = self.machine.handle
+        now = time.monotonic()
+        with self.lock:
+            rows: list[Any] = []
+            for _ in range(len(commands)):
+                command = commands.popleft()
+                if type(command) is tuple:
+                    rows.append(command)
+                    continue
+                if rows:
+                    effects += handle(ev.Submit(rows), now)
+                    rows = []
+                effects += handle(command, now)
+            if rows:
+                effects += handle(ev.Submit(rows), now)
+
+    def receive(self, messages: list[Message]) -> None:
+        """The link brings messages of the scheduler."""
+        handle = self.machine.handle
+        effects: list[Any] = []
+        now = time.monotonic()
+        with self.lock:
+            for message in messages:
+                effects += handle(Received(SCHEDULER, message), now)
+        self.perform(effects)
+
+    def handle(self, event: Any) -> None:
+        """One event of the loop's own: the link stands, or is lost."""
+        with self.lock:
+            effects = self.machine.handle(event, time.monotonic())
+        self.perform(effects)
+
+    def lose(self, reason: str) -> None:
+        """The link will not come back: all futures end, and nothing more is accepted."""
+        self.drain()
+        if self.closed is None:
+            self.closed = f"the connection to the scheduler is lost: {reason}"
+        self.handle(LinkLost(SCHEDULER, reason))
+
+    def leave(self, reason: str) -> None:
+        """Say goodbye, and end all futures."""
+        self.drain()
+        if self.closed is None:
+            self.closed = reason
+        self.handle(ev.Left(reason))
+
+    # --- effects
+
+    def perform(self, effects: list[Any]) -> None:
+        """One short method an effect; messages leave together."""
+        outgoing: list[Message] = []
+        for effect in effects:
+            if type(effect) is Send:
+                outgoing.append(effect.message)
+            elif type(effect) is Close:
+                if outgoing:
+                    self._send(outgoing)
+                    outgoing = []
+                self._perform_close(effect)
+            else:
+                self._performers[type(effect)](effect)
+        if outgoing:
+            self._send(outgoing)
+
+    def _send(self, messages: list[Message]) -> None:
+        if self.link is not None:
+            self.link.send(messages)
+
+    def _perform_resolved(self, effect: ev.Resolved) -> None:
+        for record in effect.records:
+            waiters = record.waiters
+            if waiters is not None:
+                record.waiters = None
+                for waiter in waiters:
+                    waiter(record)
+
+    def _perform_reopened(self, effect: ev.Reopened) -> None:
+        """Nobody waits for this: who meets the record finds it pending."""
+
+    def _perform_answered(self, effect: ev.Answered) -> None:
+        effect.asker(effect.value, effect.failure)
+
+    def _perform_welcomed(self, effect: ev.Welcomed) -> None:
+        self.info = effect.info
+        self.welcomed(effect.info, None)
+
+    def _perform_log(self, effect: Log) -> None:
+        logger.log(logging.getLevelNamesMapping()[effect.level.upper()], effect.text)
+
+    def _perform_close(self, effect: Close) -> None:
+        if self.closed is None:
+            self.closed = effect.reason
+        if self.link is not None:
+            self.link.cut()
+
+
+def _value(answer: Answer) -> Any:
+    if answer.failure is not None:
+        raise exception_of(answer.failure)
+    return answer.value

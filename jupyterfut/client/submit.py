@@ -1,0 +1,426 @@
+"""From a call to a row: pickle, key, record, in the caller's thread. The loop is woken once and sends.
+
+The pure key is a hash over the function's id and the pickled arguments, which are needed anyway, and the keys of dependencies. An equal call whose record lives
+sends nothing at all. `map` makes its rows in chunks, a column at a time, so that the first tasks run while the last are still being pickled.
+"""
+
+from __future__ import annotations
+
+import pickle
+import threading
+import uuid
+import weakref
+from collections.abc import Callable, Collection, Iterable, Iterator
+from hashlib import blake2b
+from itertools import count, islice
+from typing import TYPE_CHECKING, Any
+
+from jupyterfut import serde
+from jupyterfut.client.futures import Future
+from jupyterfut.core.client import events as ev
+from jupyterfut.core.client.state import Record
+from jupyterfut.errors import ClosedError, SerializationError
+from jupyterfut.ids import FunctionId, Key
+from jupyterfut.serde.calls import CallSpec, local_call
+from jupyterfut.wire.messages import TaskOptions
+from jupyterfut.wire.payload import Blob, Local, Payload
+
+if TYPE_CHECKING:
+    from jupyterfut.client.client import Client
+
+DEFAULT_OPTIONS = TaskOptions()
+_FIRST_CHUNK = 64
+_CHUNK = 2048
+_FORMS = 8
+"""So many pickled forms of one changing function are kept."""
+_ATOMS = frozenset({int, float, bool, type(None)})
+_plain_dumps = pickle.dumps
+
+
+def make_options(
+    workers: Any = None,
+    resources: Any = None,
+    retries: Any = None,
+    priority: Any = 0,
+    allow_other_workers: bool = False,
+    actor: bool = False,
+) -> TaskOptions:
+    """What the user said about where and how, checked. Raises TypeError and ValueError that name the option.
+
+    >>> make_options(workers="alice", priority=2).workers
+    ['alice']
+    """
+    if workers is None and not resources and not retries and not priority and not allow_other_workers and not actor:
+        return DEFAULT_OPTIONS
+    if retries is None:
+        retries = 0
+    if not isinstance(retries, int) or isinstance(retries, bool) or retries < 0:
+        raise ValueError(f"retries is a number of times, at least 0, not {retries!r}")
+    if not isinstance(priority, (int, float)) or isinstance(priority, bool):
+        raise TypeError(f"priority is a number (higher runs first), not {priority!r}")
+    if resources is not None:
+        if not isinstance(resources, dict) or not all([isinstance(name, str) for name in resources]):
+            raise TypeError(f"resources maps names to amounts, such as {{'GPU': 1}}, not {resources!r}")
+        for name, amount in resources.items():
+            if not isinstance(amount, (int, float)) or amount < 0:
+                raise ValueError(f"resources: {name!r} takes an amount of at least 0, not {amount!r}")
+    names = worker_names(workers)
+    if allow_other_workers and names is None:
+        raise ValueError("allow_other_workers=True says what workers= is worth, but there is no workers=")
+    return TaskOptions(priority, retries, dict(resources) if resources else None, names, bool(allow_other_workers), bool(actor))
+
+
+def worker_names(workers: Any) -> list[str] | None:
+    """`workers=` as users give it (an address, a host, a name, or a collection of them) as a list of strings; None means any worker.
+
+    >>> worker_names(3), worker_names(("a", "b")), worker_names(None)
+    (['3'], ['a', 'b'], None)
+    """
+    if workers is None:
+        return None
+    if isinstance(workers, (str, int)) and not isinstance(workers, bool):
+        return [str(workers)]
+    if isinstance(workers, (list, tuple, set, frozenset)):
+        names = []
+        for worker in workers:
+            if not isinstance(worker, (str, int)) or isinstance(worker, bool):
+                raise TypeError(f"workers takes addresses, hosts and names (strings or integers), not {worker!r}")
+            names.append(str(worker))
+        return names or None
+    raise TypeError(f"workers takes an address, a host, a name, or a collection of them, not {workers!r}")
+
+
+class _User:
+    """A function object of the user's, and the ids under which it was defined: the last few, since it may change while another thread still submits its old form."""
+
+    __slots__ = ("ids", "ref")
+
+    def __init__(self, ref: weakref.ref[Any], fid: FunctionId) -> None:
+        self.ref = ref
+        self.ids = [fid]
+
+
+class _Here(threading.local):
+    """What the call that this thread is making leaves for its end."""
+
+    def __init__(self) -> None:
+        self.foreign: list[Future] = []  # dependencies that belong to another client of the same cluster
+        self.passing: list[FunctionId] = []  # functions that cannot be watched: dropped when their rows are posted
+
+
+class Submitting:
+    """The client's way from calls to rows."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._users: dict[int, _User] = {}  # by id(function)
+        self._fresh = uuid.uuid4().hex[:20]  # makes keys that nobody else makes
+        self._numbers = count()
+        self._here = _Here()
+
+    # --- one call
+
+    def submit(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], key: str | None, pure: bool, options: TaskOptions) -> Future:
+        """One row, unless an equal call is alive. Raises TypeError and SerializationError at once."""
+        client = self._client
+        session = client._session
+        if not callable(func):
+            raise TypeError(f"submit takes a function and its arguments: {func!r} is not callable"[:500])
+        if session.closed is not None:
+            raise ClosedError(session.closed)
+        if key is not None and not isinstance(key, str):
+            raise TypeError(f"a key is a string, not {key!r}")
+        here = self._here
+        fid, name = self._function(func)
+        try:
+            payload, dependencies, holds, content = self._arguments(args, kwargs)
+            if key is None:
+                key = _pure_key(name, fid, content, dependencies) if pure and content is not None and not options.actor else self._fresh_key(name)
+            records: dict[Any, Record] = session.state.records
+            with session.lock:
+                record = records.get(key)
+                if record is None:
+                    record = records[key] = Record(key)  # type: ignore[arg-type]  # a Key is a str; calling the NewType costs 5 % of a submit
+                    if here.foreign:
+                        self._keep_foreign(record)
+                    if options is not DEFAULT_OPTIONS:
+                        record.particular = bool(options.workers or options.resources)
+                    session.commands.append((record, fid, payload, dependencies or None, holds or None, options))
+                    if session.asleep:
+                        session.wake()
+                else:
+                    record.references += 1
+        finally:
+            if here.passing or here.foreign:
+                self._tidy()
+        return Future(record, client)
+
+    def _tidy(self) -> None:
+        here = self._here
+        here.foreign = []
+        passing, here.passing = here.passing, []
+        for fid in passing:
+            self._client._session.post(ev.DropFunction(fid))
+
+    def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Payload, list[Key], list[Key], bytes | Blob | None]:
+        """(payload, dependencies, holds, what the pure key is made of)."""
+        if not self._client._session.local:
+            spec = serde.dumps_call(args, kwargs, self._find_future)
+            return spec.payload, spec.dependencies, spec.holds, spec.payload
+        spec_or_none: CallSpec | None
+        try:
+            spec_or_none = serde.dumps_call(args, kwargs, self._find_future)
+        except SerializationError:
+            spec_or_none = None  # by reference it can be passed all the same; only the key cannot come from its content
+        if spec_or_none is not None and _only_atoms(args, kwargs):
+            return spec_or_none.payload, [], [], spec_or_none.payload
+        replaced, named, dependencies = local_call(args, kwargs, self._find_future)
+        holds = [] if spec_or_none is None else spec_or_none.holds
+        return Local((replaced, named), 0), dependencies, holds, None if spec_or_none is None else spec_or_none.payload
+
+    def _find_future(self, value: object) -> Key | None:
+        """For the pickler: the key of a future, after a look at whether the scheduler can know it."""
+        if not isinstance(value, Future):
+            return None
+        if value._client is not self._client:
+            if value._client.cluster_id != self._client.cluster_id:
+                raise ValueError(f"{value.key} belongs to another cluster: gather it, or scatter its value here")
+            self._here.foreign.append(value)
+        return value._record.key
+
+    def _keep_foreign(self, record: Record) -> None:
+        """Futures of another client of the same cluster live until this task has ended: the two clients' words travel on two roads."""
+        kept, self._here.foreign = self._here.foreign, []
+
+        def forget(record: Record) -> None:
+            kept.clear()
+
+        record.waiters = [forget]
+
+    def _fresh_key(self, name: str) -> str:
+        return f"{name}-{self._fresh}{next(self._numbers):012x}"
+
+    # --- functions
+
+    def _function(self, func: Callable[..., Any]) -> tuple[FunctionId, str]:
+        """The function's id, which the scheduler will have been told before the row that uses it."""
+        fid, payload, name = serde.dumps_function(func)
+        user = self._users.get(id(func))
+        if user is not None and user.ids[-1] == fid and user.ref() is func:
+            return fid, name
+        session = self._client._session
+        with session.lock:
+            user = self._users.get(id(func))
+            if user is not None and user.ref() is func:
+                if fid not in user.ids:
+                    session.post(ev.DefineFunction(fid, payload, name))
+                else:
+                    user.ids.remove(fid)
+                user.ids.append(fid)
+                if len(user.ids) > _FORMS:
+                    session.post(ev.DropFunction(user.ids.pop(0)))
+                return fid, name
+            session.post(ev.DefineFunction(fid, payload, name))
+            try:
+                self._users[id(func)] = _User(weakref.ref(func, self._end_of(id(func))), fid)
+            except TypeError:  # no weak references to this kind of callable
+                self._here.passing.append(fid)
+        return fid, name
+
+    def _end_of(self, number: int) -> Callable[[weakref.ref[Any]], None]:
+        """What to do when a function dies. Like a future's death it may run anywhere, so it only leaves a note."""
+        users, session = self._users, self._client._session
+
+        def gone(ref: weakref.ref[Any]) -> None:
+            user = users.get(number)
+            if user is not None and user.ref is ref:
+                del users[number]
+                session.deaths.extend(user.ids)
+                if session.asleep:
+                    session.wake()
+
+        return gone
+
+    # --- many calls
+
+    def map(
+        self,
+        func: Callable[..., Any],
+        iterables: tuple[Iterable[Any], ...],
+        kwargs: dict[str, Any],
+        key: str | Collection[str] | None,
+        pure: bool,
+        options: TaskOptions,
+        batch_size: int | None,
+    ) -> list[Future]:
+        """A future for each call, in order."""
+        if not callable(func):
+            raise TypeError(f"map takes a function and iterables: {func!r} is not callable"[:500])
+        if not iterables:
+            raise TypeError("map takes a function and at least one iterable")
+        session = self._client._session
+        if session.closed is not None:
+            raise ClosedError(session.closed)
+        columns = [_checked(iterable) for iterable in iterables]
+        fid, name = self._function(func)
+        prefix, keys = _given_keys(key, name)
+        # One iterable: its items are the calls' only argument, and no tuples are made for them.
+        items: Iterator[Any] = iter(columns[0]) if len(columns) == 1 else zip(*columns, strict=False)
+        futures: list[Future] = []
+        size = _FIRST_CHUNK
+        try:
+            while chunk := list(islice(items, min(size, batch_size or _CHUNK))):
+                futures += self._chunk(fid, prefix, chunk, len(columns) == 1, kwargs, keys, pure, options)
+                size = min(size * 4, _CHUNK)
+        finally:
+            if self._here.passing:
+                self._tidy()
+        return futures
+
+    def _chunk(
+        self,
+        fid: FunctionId,
+        name: str,
+        items: list[Any],
+        single: bool,
+        kwargs: dict[str, Any],
+        keys: Iterator[str] | None,
+        pure: bool,
+        options: TaskOptions,
+    ) -> list[Future]:
+        """Pickle, key, hold and post one chunk of rows. `single`: an item is the call's only positional argument, else all of them."""
+        client = self._client
+        session = client._session
+        here = self._here
+        dependencies: list[list[Key]] = []
+        holds: list[list[Key]] = []
+        payloads: list[Any]
+        content: list[Any]
+        if single and not kwargs and _ATOMS.issuperset(map(type, items)):
+            dumps = _plain_dumps
+            content = payloads = [dumps((item,), 5) for item in items]
+        else:
+            made = [self._arguments((item,) if single else item, kwargs) for item in items]
+            payloads = [row[0] for row in made]
+            content = [row[3] for row in made]
+            dependencies = [row[1] for row in made]
+            holds = [row[2] for row in made]
+        if keys is not None:
+            names = list(islice(keys, len(items)))
+            if len(names) < len(items):
+                raise ValueError("map: there are fewer keys than calls")
+        elif pure and not options.actor and None not in content:
+            names = _pure_keys(name, fid, content, dependencies)
+        else:
+            names = [
+                self._fresh_key(name) if part is None or not pure or options.actor else _pure_key(name, fid, part, dependencies[row] if dependencies else [])
+                for row, part in enumerate(content)
+            ]
+        records: list[Record] = []
+        fresh: list[int] = []
+        if not any(dependencies):
+            dependencies = []
+        if not any(holds):
+            holds = []
+        with session.lock:
+            if session.closed is not None:
+                raise ClosedError(session.closed)
+            table: dict[Any, Record] = session.state.records
+            get = table.get
+            for key in names:
+                record = get(key)
+                if record is None:
+                    record = table[key] = Record(key)  # type: ignore[arg-type]  # a Key is a str
+                    fresh.append(len(records))
+                else:
+                    record.references += 1
+                records.append(record)
+            if len(fresh) == len(records):
+                session.commands.append(ev.SubmitColumns(fid, list(records), payloads, dependencies, holds, options))
+            elif fresh:
+                session.commands.append(
+                    ev.SubmitColumns(
+                        fid,
+                        [records[i] for i in fresh],
+                        [payloads[i] for i in fresh],
+                        [dependencies[i] for i in fresh] if dependencies else [],
+                        [holds[i] for i in fresh] if holds else [],
+                        options,
+                    )
+                )
+            if options.workers or options.resources:
+                for record in records:
+                    record.particular = True
+            if here.foreign:
+                if fresh:
+                    self._keep_foreign(records[fresh[-1]])
+                here.foreign = []
+            if fresh and session.asleep:
+                session.wake()
+        return [Future(record, client) for record in records]
+
+def _given_keys(key: str | Collection[str] | None, name: str) -> tuple[str, Iterator[str] | None]:
+    """`map(key=)`: the prefix of the keys that we make, or the keys themselves."""
+    if key is None:
+        return name, None
+    if isinstance(key, str):
+        return key, None
+    if not isinstance(key, Iterable):
+        raise TypeError(f"map's key is a string (a prefix) or a list of strings, not {key!r}")
+    keys = list(key)
+    for one in keys:
+        if not isinstance(one, str):
+            raise TypeError(f"a key is a string, not {one!r}")
+    return name, iter(keys)
+
+
+def _only_atoms(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    return _IMMUTABLE.issuperset(map(type, args)) and _IMMUTABLE.issuperset(map(type, kwargs.values()))
+
+
+_IMMUTABLE = frozenset({int, float, bool, complex, type(None), str, bytes})
+
+
+def _pure_key(name: str, fid: FunctionId, content: bytes | Blob, dependencies: list[Key]) -> str:
+    digest = blake2b(fid.encode(), digest_size=16)
+    feed(digest, content)
+    for key in dependencies:
+        digest.update(key.encode())
+    return f"{name}-{digest.hexdigest()}"
+
+
+def _pure_keys(name: str, fid: FunctionId, content: list[Any], dependencies: list[list[Key]]) -> list[str]:
+    """The same for a column: the hash of the function's id is copied for each row."""
+    prefix = name + "-"
+    copy = blake2b(fid.encode(), digest_size=16).copy
+    names: list[str] = []
+    for row, part in enumerate(content):
+        digest = copy()
+        if type(part) is bytes:
+            digest.update(part)
+        else:
+            feed(digest, part)
+        if dependencies:
+            for key in dependencies[row]:
+                digest.update(key.encode())
+        names.append(prefix + digest.hexdigest())
+    return names
+
+
+def feed(digest: Any, content: bytes | Blob) -> None:
+    """Hash the content of a pickle, its large buffers included."""
+    if type(content) is Blob:
+        digest.update(content.head)
+        for buffer in content.buffers:
+            digest.update(buffer)
+    else:
+        digest.update(content)
+
+
+def _checked(iterable: Iterable[Any]) -> Iterable[Any]:
+    """Raises TypeError for what cannot be iterated, or is a future."""
+    if isinstance(iterable, Future):
+        raise TypeError(f"map takes iterables, and a future is none: {iterable!r}. Submit a task that maps over its result, or gather it first")
+    if not isinstance(iterable, Iterable) and not hasattr(iterable, "__getitem__"):
+        raise TypeError(f"map takes iterables, not {type(iterable).__name__} {iterable!r}"[:500])
+    return iterable
