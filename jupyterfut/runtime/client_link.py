@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from jupyterfut.ids import ClientId
+from jupyterfut.ids import ClientId, Key
 from jupyterfut.wire.messages import Goodbye, Message
 
 OnMessages = Callable[[list[Message]], object]
@@ -36,6 +36,7 @@ class ClientLink:
         self.scheduler_address = scheduler_address
         self.client: Any = None  #: for the client layer: the one client that all tasks of this worker share; None when it was cut
         self.on_flush: Callable[[], object] | None = None  #: for the client layer: say now what tasks have submitted so far
+        self.future_key: Callable[[object], Key | None] | None = None  #: for the client layer: which values are futures (any thread)
         self.flush_outcomes = flush_outcomes  #: report the ends of calls that are known by now
         self.say = say
         self.streams: dict[ClientId, ClientStream] = {}

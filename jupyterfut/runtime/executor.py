@@ -28,6 +28,7 @@ from jupyterfut.ids import Attempt, FunctionId, Key
 from jupyterfut.runtime.context import TaskContext, here, in_coroutine
 from jupyterfut.runtime.store import Store, ValueLost
 from jupyterfut.serde import dumps_result, failure_from_exception, forget_function, loads, loads_call, loads_function, sizeof, type_name
+from jupyterfut.serde.calls import local_call
 from jupyterfut.wire.messages import Failure
 from jupyterfut.wire.payload import Local, Payload
 
@@ -310,10 +311,12 @@ class Executor:
             raise SerializationError(f"cannot unpickle the function or the arguments of {call.key}: {type(error).__name__}: {error}") from error
 
     def _dump(self, call: Call, value: Any) -> tuple[Payload, int, list[Key]]:
-        if self._local or call.actor:
-            nbytes = sizeof(value)
-            return Local(value, nbytes), nbytes, []
-        return dumps_result(value)
+        future_key = self._client_link.future_key
+        by_reference = call.actor or (self._local and (future_key is None or not local_call((value,), {}, future_key)[2]))
+        if not by_reference:  # also a local result with futures in it: pickled, they find the client of whoever receives them
+            return dumps_result(value)
+        nbytes = sizeof(value)
+        return Local(value, nbytes), nbytes, []
 
     def _await(self, call: Call, coroutine: CoroutineType[Any, Any, Any]) -> Any:
         context = here.context = self.context(call, True)

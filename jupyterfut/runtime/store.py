@@ -148,10 +148,8 @@ class Store:
         try:
             payload = read_file(value.path)
         except FileNotFoundError as error:
-            with self._lock:
-                now = self._values.get(key)
-            if now is not None and now is not value and type(now) is not OnDisk:
-                return now  # type: ignore[return-value]  # it came back into memory while we looked
+            if self._values.get(key) is not value:
+                return self.get(key)  # it came back into memory while we looked, or was replaced
             raise ValueLost(key, f"cannot be read back from disk: {error}") from error
         except (OSError, ValueError) as error:
             logger.error("%s cannot be read back from disk: %s", key, error)
