@@ -82,6 +82,7 @@ class SimClient(Node):
         self.functions: dict[str, None] = {}
         self.calls: list[Any] = []  # events that the user has caused and the machine has not seen
         self.deaths: list[Record] = []
+        self.flushing = False
         self.open_gathers = 0
         self.left = False
         self.performers = {
@@ -128,10 +129,12 @@ class SimClient(Node):
         self._wake()
 
     def _wake(self) -> None:
-        if len(self.calls) + len(self.deaths) == 1:
+        if not self.flushing:
+            self.flushing = True
             self.after(self.world.lag_s(), self._flush)
 
     def _flush(self) -> None:
+        self.flushing = False
         calls, self.calls = self.calls, []
         deaths, self.deaths = self.deaths, []
         for event in calls:
@@ -236,12 +239,13 @@ class SimClient(Node):
             record, _ = self.machine.state.hold(key)
             futures.append(self._take(record))
         if futures:
-            self._put(futures, tries=10)
+            for future in futures:
+                future.record.references += 1  # `scatter` itself has not returned
+            self._put([SimFuture(self, future.record) for future in futures], tries=10)
         return futures
 
     def _put(self, futures: list[SimFuture], tries: int) -> None:
-        futures = [future for future in futures if self.machine.state.records.get(future.key) is future.record]
-        if not futures or not self.alive or self.left:
+        if self.left:
             return
         data = [self.world.program.data[future.key] for future in futures]
         keys = [item.key for item in data]
@@ -257,8 +261,11 @@ class SimClient(Node):
             self.post(ev.Scattered([future.record for future in futures], small, ["int"] * len(futures), sizes))
         elif tries > 1:
             self.after(0.3, self._put, futures, tries - 1)
+            return
         else:  # `scatter` raises
-            self.release_futures(futures)
+            self.release([future.key for future in futures])
+        self.deaths += [future.record for future in futures]
+        self._wake()
 
     def release(self, keys: Iterable[Key]) -> None:
         """All her futures of these keys die."""
@@ -302,7 +309,6 @@ class SimClient(Node):
         """`fire_and_forget`."""
         records = [self.futures[key][0].record for key in keys if key in self.futures]
         if records:
-            self.world.oracle.kept(self, [record.key for record in records])
             self._queue(ev.Keep(records))
 
     def forget_functions(self) -> None:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from jupyterfut.core.effects import Close, LinkLost, Log, Received, Send, Tick
 from jupyterfut.core.scheduler import SchedulerConfig, SchedulerMachine
 from jupyterfut.core.scheduler.invariants import check
-from jupyterfut.ids import PeerId
+from jupyterfut.ids import ClientId, PeerId
 from jupyterfut.sim.network import Link
-from jupyterfut.wire.messages import Message
+from jupyterfut.sim.roads import SchedulerRoad
+from jupyterfut.wire.messages import ClientHello, Message
 
 if TYPE_CHECKING:
     from jupyterfut.sim.world import World
@@ -134,50 +135,105 @@ class Node:
 
 
 class SimScheduler(Node):
-    """The scheduler's process: its machine and one link to each peer."""
+    """The scheduler's process: its machine, one link to each worker, one session with each client."""
 
     check = staticmethod(check)
 
     def __init__(self, world: World, config: SchedulerConfig) -> None:
         super().__init__(world, "scheduler")
         self.machine: SchedulerMachine = SchedulerMachine(config)
-        self.links: dict[PeerId, Link] = {}
+        self.workers: dict[PeerId, Link] = {}
         self.peers: dict[Link, PeerId] = {}
+        self.roads: dict[PeerId, SchedulerRoad] = {}
+        self.roads_of: dict[ClientId, SchedulerRoad] = {}
+        self.road_on: dict[Link, SchedulerRoad | None] = {}  # None: the client has not said hello
+        self.last_lost: dict[ClientId, float] = {}  # when a client's link was seen to break the last time
         self.next_peer = 1
         self.performers = {Send: self.on_send, Close: self.on_close, Log: self.on_log}
 
-    def accept(self, link: Link) -> None:
-        """A stream has come in; its messages are from a new peer."""
+    def _new_peer(self) -> PeerId:
         peer = PeerId(self.next_peer)
         self.next_peer += 1
-        self.links[peer] = link
+        return peer
+
+    def accept(self, link: Link) -> None:
+        """A worker's stream has come in: a new peer."""
+        peer = self._new_peer()
+        self.workers[peer] = link
         self.peers[link] = peer
 
+    def accept_client(self, link: Link) -> None:
+        """A client's stream has come in; its first frame will tell whose it is."""
+        self.road_on[link] = None
+
     def on_frame(self, link: Link, messages: list[Message]) -> None:
-        peer = self.peers.get(link)
-        if peer is None:
+        if link in self.road_on:
+            self._client_frames(link, messages)
             return
+        peer = self.peers.get(link)
         oracle = self.world.oracle
         for message in messages:
+            if peer is None or link not in self.peers:
+                return
             oracle.scheduler_hears(peer, message)
             self.post(Received(peer, message))
 
+    def _client_frames(self, link: Link, frames: list[Any]) -> None:
+        road = self.road_on[link]
+        if road is None:
+            first = frames[0]
+            hello = first.messages[0]
+            assert type(hello) is ClientHello, first
+            road = self.roads_of.get(hello.client)
+            new = road is None or not hello.resume
+            if road is None or new:
+                road = SchedulerRoad(self, self._new_peer(), hello.client)
+                self.roads[road.peer] = road
+            old = road.link
+            if old is not None:
+                self.road_on.pop(old, None)
+            self.road_on[link] = road
+            road.open(link, first, new=new)
+            if road.peer in self.roads:  # after the machine has closed an older one of the same client
+                self.roads_of[hello.client] = road
+            frames = frames[1:]
+        if self.road_on.get(link) is road:
+            road.read(frames)
+
     def on_link_lost(self, link: Link, reason: str) -> None:
+        if link in self.road_on:
+            road = self.road_on.pop(link)
+            if road is not None:
+                self.last_lost[road.client] = self.clock.now
+                road.lose(reason)
+            return
         peer = self.peers.pop(link, None)
         if peer is not None:
-            del self.links[peer]
+            del self.workers[peer]
             self.world.oracle.scheduler_loses(peer)
             self.post(LinkLost(peer, reason))
 
     def on_send(self, effect: Send) -> None:
-        link = self.links.get(effect.peer)
+        link = self.workers.get(effect.peer)
         if link is not None:
             self.world.oracle.scheduler_says(effect.peer, effect.message)
             link.send(0, effect.message)
+        else:
+            road = self.roads.get(effect.peer)
+            if road is not None:
+                road.send(effect.message)
 
     def on_close(self, effect: Close) -> None:
-        link = self.links.pop(effect.peer, None)
+        link = self.workers.pop(effect.peer, None)
         if link is not None:
             del self.peers[link]
             self.world.oracle.scheduler_loses(effect.peer)
             link.close(0, effect.reason)
+            return
+        road = self.roads.pop(effect.peer, None)
+        if road is not None:
+            if road.link is not None:
+                self.road_on.pop(road.link, None)
+            if self.roads_of.get(road.client) is road:
+                del self.roads_of[road.client]
+            road.close(effect.reason)

@@ -44,6 +44,7 @@ class Oracle:
         self.shaken: set[Key] = set()  # scattered data whose worker had a bad time
         self.homes: dict[Key, dict[SimWorker, None]] = {}
         self.kept_keys: dict[Key, None] = {}
+        self.forgiven: set[Record] = set()  # futures of sessions that are over
         self.ended_clients: set[SimClient] = set()
         self.resolved_records: dict[Record, str] = {}
         self.resolutions = 0
@@ -106,18 +107,17 @@ class Oracle:
         """A user cancels."""
         self.ever_cancelled.update(keys)
 
-    def kept(self, client: SimClient, keys: Iterable[Key]) -> None:
-        """A user says `fire_and_forget`."""
-        self.kept_keys.update(dict.fromkeys(keys))
-
     def client_comes(self, client: SimClient) -> None:
         """A client begins."""
 
     def client_welcomed(self, client: SimClient, resumed: bool) -> None:
         """The scheduler has taken a client in."""
 
-    def client_vanishes(self, client: SimClient) -> None:
-        """A client's process stays away for longer than its link takes to come back."""
+    def session_over(self, client: SimClient) -> None:
+        """The scheduler does not know this client any more: only right when it was away for longer than its lease. Its futures may end."""
+        away_s = self.world.now() - self.world.scheduler.last_lost.get(client.client_id, float("inf"))
+        assert away_s >= self.world.config.client_lease_s, f"{client} was forgotten {away_s:.3f} s after its link was seen to break"
+        self.forgiven.update(client.machine.state.records.values())
 
     def client_ends(self, client: SimClient) -> None:
         """A client is closed, or its session is over: its futures may end as they like."""
@@ -153,6 +153,8 @@ class Oracle:
                 for key, attempt in zip(message[0], message[1], strict=True):
                     if sent.get(key) == attempt:
                         del sent[key]
+        elif kind is m.FireAndForget:
+            self.kept_keys.update(dict.fromkeys(message.keys))
 
     def scheduler_loses(self, peer: PeerId) -> None:
         """A stream of the scheduler ends."""
@@ -173,7 +175,7 @@ class Oracle:
             ending = (before, status) in (("finished", "cancelled"), ("error", "cancelled"), ("lost", "cancelled"), ("finished", "lost"))
             assert ending, f"{client}: {record.key} resolved twice: {before}, then {status}"
         self.resolved_records[record] = status
-        if client in self.ended_clients or client.left:
+        if client in self.ended_clients or client.left or record in self.forgiven:
             return
         key = record.key
         if status == "finished":
@@ -242,7 +244,5 @@ class Oracle:
         for key in self.kept_keys:
             closure = self.closure(key)
             if closure & (self.ever_cancelled | self.shaken | self.loose) or any(self.failed_runs[k] or self.deaths[k] for k in closure):
-                continue
-            if any(not client.left and not client.alive for client in self.world.clients):
                 continue
             assert self.runs[key], f"{key} was fired and forgotten, and never ran"

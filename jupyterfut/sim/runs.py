@@ -168,7 +168,6 @@ class Run:
             world.stall(client)
             world.clock.after(fault.for_s, world.heal, client)
         else:
-            world.oracle.client_vanishes(client)
             client.road.vanish(fault.for_s)
 
     # --- progress
