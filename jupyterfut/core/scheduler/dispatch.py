@@ -195,7 +195,7 @@ class Dispatch:
     def _may_take(self, worker: WorkerState, restriction: Restriction) -> bool:
         _, resources, suspect, _ = restriction
         if suspect:
-            return len(worker.processing) - worker.blocked < worker.nthreads and not any(task.deaths for task in worker.processing)
+            return len(worker.processing) - worker.blocked < worker.nthreads and not any(task.deaths and not task.blocked for task in worker.processing)
         return self.room(worker) > 0 and all(worker.resources_free[name] >= amount for name, amount in resources)
 
     # --- ahead
