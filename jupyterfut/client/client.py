@@ -1,7 +1,7 @@
 """`Client`: the door to a cluster. Wide, since users need the width, and shallow: each method names the module that does the work.
 
-It starts or finds a cluster (`target`, `deploy`), keeps one `session` with its scheduler over a `link`, and lives on an event loop: the shared loop thread (`loops`), the
-caller's own loop (`asynchronous=True`), or its worker's (inside tasks).
+It starts or finds a cluster (`target`, `deploy`), keeps one `session` with its scheduler over a `link`, and lives on an event loop: the shared
+loop thread (`loops`), the caller's own loop (`asynchronous=True`), or its worker's (inside tasks).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import inspect
 import os
 import threading
 import uuid
+import weakref
 from collections.abc import Callable, Collection, Coroutine, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,16 +48,19 @@ ClientStatus = Literal["connecting", "running", "closed"]
 class Client:
     """A connection to a cluster, for submitting work and holding its results as futures.
 
-    address: where the scheduler is: "tcp://host:port", "tls://host:port"; the name of a cluster that runs on this machine; a cluster object; a `Scheduler`.
-        None starts a `LocalCluster` that ends with the client, and takes its options (`n_workers=`, `threads_per_worker=`, `processes=False`, `memory_limit=`, `name=` ...).
+    address: where the scheduler is: "tcp://host:port", "tls://host:port"; the name of a cluster that runs on this machine; a cluster object; a
+        `Scheduler`. None starts a `LocalCluster` that ends with the client, and takes its options (`n_workers=`, `threads_per_worker=`,
+        `processes=False`, `memory_limit=`, `name=` ...).
     scheduler_file: a connection file instead of an address.
     security: token and certificates (`Security`); a token is found by itself for clusters of this user on this machine.
-    timeout: for connecting, in seconds (or "10 s"); default: the setting `comm.connect_timeout_s`, or `deploy.start_timeout_s` when a cluster is started.
-    asynchronous: live on the caller's event loop; methods that would block return awaitables, and the client is awaited (`await Client(asynchronous=True)`, `async with`).
+    timeout: for connecting, in seconds (or "10 s"); default: the setting `comm.connect_timeout_s`, or `deploy.start_timeout_s` when a cluster is
+        started.
+    asynchronous: live on the caller's event loop; methods that would block return awaitables, and the client is awaited (`await
+        Client(asynchronous=True)`, `async with`).
     set_as_default: be what `get_client()` and `default_client()` give.
 
-    Blocks until it is connected. Raises `ConnectionFailed` (nobody listens there), `WrongToken`, `HandshakeError` (another version), `WorkerStartError`, TypeError for an
-    option that does not exist. One client may be shared by many threads.
+    Blocks until it is connected. Raises `ConnectionFailed` (nobody listens there), `WrongToken`, `HandshakeError` (another version),
+    `WorkerStartError`, TypeError for an option that does not exist. One client may be shared by many threads.
 
     >>> with Client(processes=False) as client:
     ...     client.submit(pow, 2, 10).result()
@@ -78,13 +82,15 @@ class Client:
     ) -> None:
         self._asynchronous = bool(asynchronous)
         self._timeout_s = to_seconds(timeout)
-        self._set_as_default = set_as_default
+        self.set_as_default = set_as_default
         self._thread = None  # the shared loop thread, while this client uses it
         self._owns_cluster = False
         self._starting: asyncio.Task[None] | None = None
         starts_cluster = address is None and scheduler_file is None
         if cluster_options and not starts_cluster:
-            raise TypeError(f"Client() with an address takes no option {', '.join(map(repr, cluster_options))}: options of a cluster are for starting one")
+            raise TypeError(
+                f"Client() with an address takes no option {', '.join(map(repr, cluster_options))}: options of a cluster are for starting one"
+            )
         self.name = name or "client"
         self.status: ClientStatus = "connecting"
         self.cluster: Any = None  #: the cluster that was given or started, None if there is only an address
@@ -119,12 +125,13 @@ class Client:
 
     @classmethod
     def _of_worker(cls, task: TaskContext) -> Client:
-        """The client that the tasks of one worker share: over its stream, on its loop, with no lease of its own. Made in the thread of the task that asks first."""
+        """The client that the tasks of one worker share: over its stream, on its loop, with no lease of its own. Made in the thread of the task
+        that asks first."""
         door = task.client_link
         client = cls.__new__(cls)
         client._asynchronous = False
         client._timeout_s = None
-        client._set_as_default = False
+        client.set_as_default = False
         client._thread = None
         client._owns_cluster = False
         client._starting = None
@@ -134,7 +141,7 @@ class Client:
         client._target = target.Target(door.scheduler_address, Security())
         session = Session(ClientId(f"client-{uuid.uuid4().hex}"), client.name, door.loop)
         client._assemble(session)
-        link = WorkerLink(session, door, client._ended)
+        link = WorkerLink(session, door, client._when_ended())
         if _is_running(door.loop):
             link.open()
         else:
@@ -161,7 +168,7 @@ class Client:
                     address = await self.cluster.listening()
                     self._target = target.Target(address, self.cluster.security, self.cluster)
                 self._links = DataLinks(self._target.security, settings().comm.connect_timeout_s)
-                link = SchedulerLink(session, address, self._target.security, self._ended)
+                link = SchedulerLink(session, address, self._target.security, self._when_ended())
                 await link.open(self._timeout_s)
                 if self._owns_cluster:
                     await self.cluster.ready()
@@ -170,14 +177,19 @@ class Client:
                 raise
             raise TimeoutError(f"no connection to {self._target.address or 'the cluster'} within {limit} s") from error
         self.status = "running"
-        if self._set_as_default:
-            current.register(self)
+        current.register(self, self.set_as_default)
 
-    def _ended(self, reason: str) -> None:
-        """On the loop: the session is over, though nobody called `close`."""
-        if self.status != "closed":
-            self.status = "closed"
-            current.unregister(self)
+    def _when_ended(self) -> Callable[[str], None]:
+        """What the link calls when the session is over though nobody called `close`. (The link must not keep a client alive that nobody has.)"""
+        ref = weakref.ref(self)
+
+        def ended(reason: str) -> None:
+            client = ref()
+            if client is not None and client.status != "closed":
+                client.status = "closed"
+                current.unregister(client)
+
+        return ended
 
     def _give_up(self) -> None:
         """The constructor has failed: leave nothing behind."""
@@ -334,7 +346,8 @@ class Client:
 
     @contextmanager
     def as_current(self) -> Iterator[Self]:
-        """Inside the block `get_client()` and `default_client()` give this client. Blocks nest as a stack, local to the thread and to the asyncio task."""
+        """Inside the block `get_client()` and `default_client()` give this client. Blocks nest as a stack, local to the thread and to the asyncio
+        task."""
         token = current.chosen.set(self)
         try:
             yield self
@@ -417,18 +430,20 @@ class Client:
     ) -> Future:
         """Have `func(*args, **kwargs)` called on a worker; returns its `Future` at once.
 
-        Futures may stand anywhere in the arguments: bare, or in lists, tuples, sets, dict values and named tuples; the call waits for them and gets their results.
+        Futures may stand anywhere in the arguments: bare, or in lists, tuples, sets, dict values and named tuples; the call waits for them and
+        gets their results.
 
-        key: the task's name in the cluster; by default made of the function's name and a hash of function and arguments, so that the same call made twice, by any client or
-            task, runs once; with `pure=False` each call is new.
-        workers: addresses, hosts or names (strings or integers) of the workers that may run it; with `allow_other_workers` a wish only. A task whose workers are not there
-            stays pending, and its repr says why.
+        key: the task's name in the cluster; by default made of the function's name and a hash of function and arguments, so that the same call
+            made twice, by any client or task, runs once; with `pure=False` each call is new.
+        workers: addresses, hosts or names (strings or integers) of the workers that may run it; with `allow_other_workers` a wish only. A task
+            whose workers are not there stays pending, and its repr says why.
         resources: what a run takes of a worker's resources, such as {"GPU": 1}.
         retries: how often a failure is tried again.
         priority: higher runs first; among equals, first come first served.
         actor: the result is an actor (`actors` is the same).
 
-        Never blocks. Raises TypeError (not callable, a key that is no string) and `SerializationError` (an argument that cannot be pickled) at once. `ClosedError` once closed.
+        Never blocks. Raises TypeError (not callable, a key that is no string) and `SerializationError` (an argument that cannot be pickled) at
+        once. `ClosedError` once closed.
 
         >>> with Client(processes=False) as client:
         ...     total = client.submit(sum, [client.submit(abs, -1), client.submit(abs, -2)])
@@ -457,8 +472,9 @@ class Client:
     ) -> list[Future]:
         """Have `func` called on the elements of the iterables, as the builtin `map` does (up to the shortest); returns a list of futures in order.
 
-        Takes generators, ranges, arrays; a million elements are fine. `kwargs` are the same for every call. Rows leave in chunks of at most `batch_size`, so that the first
-        tasks run while the iterables are still being read. key: a prefix for the keys, or one for each call. The other options are those of `submit`.
+        Takes generators, ranges, arrays; a million elements are fine. `kwargs` are the same for every call. Rows leave in chunks of at most
+        `batch_size`, so that the first tasks run while the iterables are still being read. key: a prefix for the keys, or one for each call. The
+        other options are those of `submit`.
 
         Blocks only as long as the iterables do. Raises what `submit` raises.
 
@@ -474,10 +490,12 @@ class Client:
     # --- results and data (`gather`, `scatter`)
 
     def gather(self, futures: Any, errors: Errors = "raise", direct: bool | None = None, timeout: Timeout = None) -> Any:
-        """The results of futures, in the shape that they came in: one future, a list, tuple, set or dict (of lists ...), or a generator, which gives a generator.
+        """The results of futures, in the shape that they came in: one future, a list, tuple, set or dict (of lists ...), or a generator, which
+        gives a generator.
 
         errors: "raise" the exception of the first that failed, as soon as one has; or "skip" those that failed.
-        timeout: raise `TimeoutError` when they are not all done by then. direct: is accepted and not used, since large results always come straight from the workers.
+        timeout: raise `TimeoutError` when they are not all done by then. direct: is accepted and not used, since large results always come
+            straight from the workers.
         Blocks, or returns an awaitable in an asynchronous client.
 
         >>> with Client(processes=False) as client:
@@ -501,10 +519,12 @@ class Client:
     ) -> Any:
         """Put data on the cluster; returns futures that are finished already.
 
-        One object gives one future; a list, tuple, set, range or iterator gives one for each element (spread round robin over the workers' threads), in the same kind of
-        container; a dict gives a dict, and its keys name the tasks. Equal values share the key `typename-<hash>`, unless `hash=False`.
+        One object gives one future; a list, tuple, set, range or iterator gives one for each element (spread round robin over the workers'
+        threads), in the same kind of container; a dict gives a dict, and its keys name the tasks. Equal values share the key `typename-<hash>`,
+        unless `hash=False`.
 
-        workers: where to (see `submit`). broadcast: to every worker. timeout: `TimeoutError` when no worker takes it by then. direct: is accepted and not used.
+        workers: where to (see `submit`). broadcast: to every worker. timeout: `TimeoutError` when no worker takes it by then. direct: is accepted
+            and not used.
         Blocks, or returns an awaitable in an asynchronous client. Raises `SerializationError`.
 
         >>> with Client(processes=False) as client:
@@ -527,14 +547,16 @@ class Client:
         """Cancel tasks and all that depend on them: they will not run, or their results are dropped. Their futures raise `CancelledError`.
 
         A key that another client wants as well stays alive for that client, unless `force`. `reason` (or `msg`) becomes part of the error.
-        Blocks until the scheduler has answered, so that dependants are cancelled too when it returns; or returns an awaitable. (The cancelling itself is not put off.)
+        Blocks until the scheduler has answered, so that dependants are cancelled too when it returns; or returns an awaitable. (The cancelling
+        itself is not put off.)
         """
         records = [future._record for future in futures_within(futures, "cancel")]
         text_of_reason = reason if reason is not None else msg if msg is not None else "cancelled by its client"
         return self._tell(ev.Cancel(records, bool(force), text_of_reason))
 
     def retry(self, futures: Any, asynchronous: bool | None = None) -> Any:
-        """Run failed tasks again, together with the failed and forgotten tasks that they stand on. Their futures are pending again; others are left alone.
+        """Run failed tasks again, together with the failed and forgotten tasks that they stand on. Their futures are pending again; others are
+        left alone.
 
         Blocks for one answer of the scheduler, or returns an awaitable.
         """
@@ -557,7 +579,8 @@ class Client:
     # --- the cluster (`info`)
 
     def scheduler_info(self) -> Any:
-        """Facts about the cluster: `workers` ({address: {name, nthreads, memory_limit_bytes, ...}}), `tasks` ({state: count}). Blocks, or returns an awaitable."""
+        """Facts about the cluster: `workers` ({address: {name, nthreads, memory_limit_bytes, ...}}), `tasks` ({state: count}). Blocks, or returns
+        an awaitable."""
         return info.scheduler_info(self)
 
     def who_has(self, futures: Any = None) -> Any:
@@ -583,7 +606,8 @@ class Client:
         return info.nbytes(self, futures)
 
     def story(self, *keys_or_futures: Any) -> Any:
-        """What the scheduler's journal says of these keys: lists of [time, key, what happened, detail], oldest first. Blocks, or returns an awaitable."""
+        """What the scheduler's journal says of these keys: lists of [time, key, what happened, detail], oldest first. Blocks, or returns an
+        awaitable."""
         return info.story(self, keys_or_futures)
 
     def wait_for_workers(self, n_workers: Any = 1, timeout: Timeout = None) -> Any:
@@ -615,7 +639,11 @@ class Client:
     def _repr_html_(self) -> str:
         from jupyterfut.views import html
 
-        return html.client(self._view())
+        return html.client(self._view(), static=self._static_display)
+
+    def __reduce__(self) -> tuple[Callable[..., Client], tuple[str | None, str]]:
+        """A client that a function refers to travels as "the client there": in a task, its worker's."""
+        return current.client_for, (self.cluster_id, self.address)
 
     def _view(self) -> ClientView:
         """What is known of it, for `repr` and for the notebook. Asks the scheduler, for half a second at most, unless that would block the loop."""
@@ -699,5 +727,3 @@ def _close_all() -> None:
     for client in current.open_clients():
         if not client._asynchronous:
             client.close(timeout=10)
-
-

@@ -1,7 +1,7 @@
 """Which client? The one of the innermost `as_current()` block, of the task at hand, or the one made last.
 
-The stack of `as_current()` blocks is a context variable, so it is local to the thread and to the asyncio task. Inside a task, `get_client()` gives the one client that all
-tasks of a worker share: it speaks over the worker's own stream and runs on the worker's loop, so it costs no connection.
+The stack of `as_current()` blocks is a context variable, so it is local to the thread and to the asyncio task. Inside a task, `get_client()` gives
+the one client that all tasks of a worker share: it speaks over the worker's own stream and runs on the worker's loop, so it costs no connection.
 """
 
 from __future__ import annotations
@@ -23,19 +23,26 @@ chosen: ContextVar[Client | None] = ContextVar("jupyterfut_client", default=None
 """The client of the innermost `as_current()` block."""
 
 _open: dict[int, weakref.ref[Client]] = {}
+_latest: list[Client] = []  # the default client lives even if nobody keeps a name for it; those before it end when nobody has them any more
 _lock = threading.Lock()
 
 
-def register(client: Client) -> None:
-    """A client was opened: from now on it is the default one."""
+def register(client: Client, default: bool) -> None:
+    """A client was opened; with `default` it is the default one from now on."""
     with _lock:
         _open[id(client)] = weakref.ref(client)
+        earlier = list(_latest)
+        if default:
+            _latest[:] = [client]
+    del earlier  # outside of the lock, since this may be the end of that client
 
 
 def unregister(client: Client) -> None:
     """A client was closed."""
     with _lock:
         _open.pop(id(client), None)
+        if client in _latest:
+            _latest.clear()
 
 
 def open_clients() -> list[Client]:
@@ -50,7 +57,7 @@ def default_client() -> Client:
     client = chosen.get()
     if client is not None and client.status == "running":
         return client
-    clients = open_clients()
+    clients = [client for client in open_clients() if client.set_as_default]
     if not clients:
         raise ValueError("there is no client: make one with Client()")
     return clients[-1]
@@ -79,8 +86,8 @@ def get_client(address: str | None = None, timeout: Timeout = None) -> Client:
 
 
 def client_for(cluster: str | None, address: str) -> Client:
-    """The client for a future that has just arrived in this thread: one of the cluster with this id or address. (A task knows its scheduler's address, which may be
-    written otherwise here, and not its id: if nothing fits, it is the current client.) Raises ValueError when there is none."""
+    """The client for a future that has just arrived in this thread: one of the cluster with this id or address. (A task knows its scheduler's
+    address, which may be written otherwise here, and not its id: if nothing fits, it is the current client.) Raises ValueError when there is none."""
     client = chosen.get()
     if client is not None and client.status == "running" and cluster is not None and client.cluster_id == cluster:
         return client
@@ -122,16 +129,18 @@ def get_worker() -> Any:
 
 
 def secede() -> None:
-    """Take this task out of its worker's pool: it goes on in its thread, and another task starts in its place. A second call does nothing. Never blocks.
+    """Take this task out of its worker's pool: it goes on in its thread, and another task starts in its place. A second call does nothing. Never
+    blocks.
 
-    A task that waits for futures does not need this: it counts as seceded while it waits. It is for tasks that wait for something else, or watch for a long time.
-    Raises ValueError outside of tasks.
+    A task that waits for futures does not need this: it counts as seceded while it waits. It is for tasks that wait for something else, or watch
+    for a long time. Raises ValueError outside of tasks.
     """
     _task("secede()").secede()
 
 
 def rejoin() -> None:
-    """Come back into the pool after `secede()`. Blocks until a place is free. Does nothing in a task that has not seceded; raises ValueError outside of tasks."""
+    """Come back into the pool after `secede()`. Blocks until a place is free. Does nothing in a task that has not seceded; raises ValueError
+    outside of tasks."""
     _task("rejoin()").rejoin()
 
 

@@ -1,7 +1,7 @@
 """`Future`: a reference to a result that lives, or will live, with the workers.
 
-A future is two pointers: its client and the record of its key (`core.client.state`), which it shares with all futures of that key in the client. Its death is one
-append to a deque: the loop counts.
+A future is two pointers: its client and the record of its key (`core.client.state`), which it shares with all futures of that key in the client.
+Its death is one append to a deque: the loop counts.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 
 
 class Future:
-    """A task's result, present or to come. Made by `Client.submit`, `map`, `scatter`; `Future(key, client)` refers to a task that somebody else submitted.
+    """A task's result, present or to come. Made by `Client.submit`, `map`, `scatter`; `Future(key, client)` refers to a task that somebody else
+    submitted.
 
-    The result stays on the cluster as long as a future of it is alive anywhere (here, in another client, in a task's arguments, in a queue). When the last one dies
-    the cluster forgets the result, and stops working on what nobody wants.
+    The result stays on the cluster as long as a future of it is alive anywhere (here, in another client, in a task's arguments, in a queue). When
+    the last one dies the cluster forgets the result, and stops working on what nobody wants.
 
-    In an asynchronous client, and on the loop of a synchronous one (`client.sync`), `result`, `exception`, `traceback`, `cancel` and `retry` return awaitables;
-    everywhere else they block. `await future` works in every running event loop.
+    In an asynchronous client, and on the loop of a synchronous one (`client.sync`), `result`, `exception`, `traceback`, `cancel` and `retry`
+    return awaitables; everywhere else they block. `await future` works in every running event loop.
 
     >>> from jupyterfut import Client
     >>> with Client(processes=False) as client:
@@ -95,10 +96,12 @@ class Future:
     # --- what it holds
 
     def result(self, timeout: Timeout = None) -> Any:
-        """Wait for the task and return its result, fetched from a worker if it is large. Each call gives a fresh copy (the object itself in an in-process cluster).
+        """Wait for the task and return its result, fetched from a worker if it is large. Each call gives a fresh copy (the object itself in an
+        in-process cluster).
 
-        Raises the task's own exception, with the remote frames, the user's first; `CancelledError` or `LostData` when there will be no result; `TimeoutError` when the
-        task has not ended within `timeout` (seconds, `timedelta`, "10 ms"; zero looks once). A transfer that has begun in time is not cut off.
+        Raises the task's own exception, with the remote frames, the user's first; `CancelledError` or `LostData` when there will be no result;
+        `TimeoutError` when the task has not ended within `timeout` (seconds, `timedelta`, "10 ms"; zero looks once). A transfer that has begun in
+        time is not cut off.
         """
         client = self._client
         if client.asynchronous:
@@ -111,8 +114,8 @@ class Future:
         return client._gathering.one(self, timeout)
 
     def exception(self, timeout: Timeout = None) -> Any:
-        """Wait for the task and return its exception, None if it has none. A cancelled or lost future's is the one that `result` would raise (as in dask.distributed).
-        Raises `TimeoutError`."""
+        """Wait for the task and return its exception, None if it has none. A cancelled or lost future's is the one that `result` would raise (as
+        in dask.distributed). Raises `TimeoutError`."""
         client = self._client
         if client.asynchronous:
             return self._exception_async(timeout)
@@ -153,7 +156,8 @@ class Future:
         return self._client.retry([self])
 
     def release(self) -> None:
-        """Let go of the result now, as the future's death would. The future counts as cancelled afterwards. Never blocks; a second call does nothing."""
+        """Let go of the result now, as the future's death would. The future counts as cancelled afterwards. Never blocks; a second call does
+        nothing."""
         record = self._record
         released = Record(record.key)
         released.status = "cancelled"
@@ -168,7 +172,8 @@ class Future:
     def add_done_callback(self, fn: Callable[[Future], object]) -> None:
         """Call `fn(future)` once the task has come to an end (at once, if it has). Never blocks.
 
-        Callbacks run one after the other in a thread of the client's own, so that they may block; on the loop, if the client is asynchronous. What they raise is logged.
+        Callbacks run one after the other in a thread of the client's own, so that they may block; on the loop, if the client is asynchronous. What
+        they raise is logged.
         """
         if not callable(fn):
             raise TypeError(f"a callback must be callable, not {fn!r}")
@@ -183,6 +188,11 @@ class Future:
 
     def __repr__(self) -> str:
         return text.future(self._view(), static=self._client._static_display)
+
+    def _repr_html_(self) -> str:
+        from jupyterfut.views import html
+
+        return html.future(self._view(), static=self._client._static_display)
 
     def _view(self) -> FutureView:
         """What is known of it, for `repr` and for the notebook."""
@@ -215,7 +225,8 @@ def _arrive(key: str, cluster: str | None, address: str) -> Future:
 
 
 def futures_of(obj: object, client: Client | None = None) -> list[Future]:
-    """The futures inside `obj`: bare, in lists, tuples, sets and dict values however nested, and those of a dask collection's graph. Each once, in order.
+    """The futures inside `obj`: bare, in lists, tuples, sets and dict values however nested, and those of a dask collection's graph. Each once, in
+    order.
 
     `client`: only this client's. Raises `CancelledError` if one of them is cancelled, as `dask.distributed` does.
     """
@@ -275,7 +286,8 @@ def as_futures(fs: object, verb: str) -> list[Future]:
 
 
 def fire_and_forget(obj: object) -> None:
-    """Let the tasks run to their end even if nobody holds a future of them: for their side effects. Takes a future or anything that contains some. Never blocks.
+    """Let the tasks run to their end even if nobody holds a future of them: for their side effects. Takes a future or anything that contains some.
+    Never blocks.
 
     >>> from jupyterfut import Client
     >>> with Client(processes=False) as client:
@@ -351,4 +363,3 @@ class Callbacks:
             self._queue.put(None)
             if thread is not threading.current_thread():
                 thread.join(timeout=5)
-

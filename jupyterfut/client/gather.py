@@ -1,7 +1,9 @@
-"""From futures to values: wait with one countdown, take small results from the records, fetch large ones from the workers that hold them, unpickle where the caller is.
+"""From futures to values: wait with one countdown, take small results from the records, fetch large ones from the workers that hold them, unpickle
+where the caller is.
 
-Small results are in the records already, so gathering n of them asks nobody. For large ones the scheduler is asked once who holds them, and each worker once for all that it
-holds. What a worker does not have (it died, or just dropped it) is reported to the scheduler, which lets it be computed again; we wait with everybody else.
+Small results are in the records already, so gathering n of them asks nobody. For large ones the scheduler is asked once who holds them, and each
+worker once for all that it holds. What a worker does not have (it died, or just dropped it) is reported to the scheduler, which lets it be
+computed again; we wait with everybody else.
 """
 
 from __future__ import annotations
@@ -17,9 +19,8 @@ from jupyterfut.client.latches import Countdown, LoopGate, ThreadGate
 from jupyterfut.client.outcomes import error_of
 from jupyterfut.client.timeouts import Deadline, Timeout
 from jupyterfut.core.client.state import Record
-from jupyterfut.errors import ConnectionFailed, LostData, TimeoutError
+from jupyterfut.errors import ConnectionFailed, LostData, TimeoutError  # noqa: A004
 from jupyterfut.ids import Address, Key
-from jupyterfut.runtime.data_server import DataLinks
 from jupyterfut.wire.messages import DataSent
 from jupyterfut.wire.payload import Payload
 
@@ -210,7 +211,7 @@ def _plan(keys: Iterable[Key], where: dict[Key, list[Address]]) -> dict[Address,
 
 
 def _one_failed(records: list[Record]) -> bool:
-    return any([record.status not in ("finished", "pending") for record in records])
+    return any(record.status not in ("finished", "pending") for record in records)
 
 
 def _raise_first(records: list[Record]) -> None:

@@ -1,7 +1,7 @@
 """Waiting for records: one countdown, whatever is counted, with a gate at its end for threads or for asyncio.
 
-A waiter is a callable that stands in `Record.waiters`; the session's loop calls it once with the record when that has resolved. So waiting for n records
-costs n appends and n calls in all, and one wake-up at the end.
+A waiter is a callable that stands in `Record.waiters`; the session's loop calls it once with the record when that has resolved. So waiting for n
+records costs n appends and n calls in all, and one wake-up at the end.
 """
 
 from __future__ import annotations

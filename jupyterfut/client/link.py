@@ -1,8 +1,8 @@
 """A session's way to its scheduler: a connection of its own that outlives its streams, or, inside tasks, the stream of its worker.
 
-`SchedulerLink` connects, and after a break connects again with growing pauses for as long as the lease lasts (`runtime.peer`); neither the machine nor the user hears of that.
-`WorkerLink` shares its worker's stream and ends with it. It keeps two orders together with the worker: what a task submitted is said before the task's own end,
-and the death of its futures after.
+`SchedulerLink` connects, and after a break connects again with growing pauses for as long as the lease lasts (`runtime.peer`); neither the machine
+nor the user hears of that. `WorkerLink` shares its worker's stream and ends with it. It keeps two orders together with the worker: what a task
+submitted is said before the task's own end, and the death of its futures after.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from jupyterfut.wire.messages import Failure, KeysFailed, Message, Reply, Reques
 
 
 class SchedulerLink:
-    """The client's own connection. Made and used on the session's loop. `ended(reason)` is called when the session is over without the user's will."""
+    """The client's own connection. Made and used on the session's loop. `ended(reason)` is called when the session is over without the user's
+    will."""
 
     def __init__(self, session: Session, address: str, security: Security, ended: Callable[[str], None]) -> None:
         self._session = session

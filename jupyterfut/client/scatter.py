@@ -1,7 +1,8 @@
-"""Data of the user's to the cluster: small values to the scheduler, which gives them on inside its messages; large ones straight to the workers' data servers.
+"""Data of the user's to the cluster: small values to the scheduler, which gives them on inside its messages; large ones straight to the workers'
+data servers.
 
-Elements of a list are spread over the workers' threads round robin (the scheduler says where). Equal values share one key, `typename-<hash>`, and are sent once, unless
-`hash=False`. In an in-process cluster everything is handed over by reference.
+Elements of a list are spread over the workers' threads round robin (the scheduler says where). Equal values share one key, `typename-<hash>`, and
+are sent once, unless `hash=False`. In an in-process cluster everything is handed over by reference.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ class Scattering:
         self._client = client
 
     def prepare(self, data: Any, hash: bool) -> tuple[list[Item], Callable[[], Any]]:  # noqa: A002  # the name that users of dask.distributed know
-        """Pickle, in the caller's thread. Returns the values that have to travel, and how to make the answer once they have. Raises SerializationError."""
+        """Pickle, in the caller's thread. Returns the values that have to travel, and how to make the answer once they have. Raises
+        SerializationError."""
         kind = type(data)
         if kind is dict:
             for key in data:

@@ -1,9 +1,9 @@
 """The shell of the client's machine: takes what user threads leave for it, hands it to the machine in order, performs the effects.
 
-User threads never touch the machine. They take the lock for the moment in which they look up or make a record, leave an event in `commands`, and wake the loop
-if it sleeps. A future's death leaves its record in `deaths`; that takes no lock and may happen inside the garbage collector of any thread. (The wake-up is one byte
-into the loop's own pipe, and only for the first of a batch.) The loop takes the deaths that it finds first and handles them last, so that nothing is released
-before it was submitted.
+User threads never touch the machine. They take the lock for the moment in which they look up or make a record, leave an event in `commands`, and
+wake the loop if it sleeps. A future's death leaves its record in `deaths`; that takes no lock and may happen inside the garbage collector of any
+thread. (The wake-up is one byte into the loop's own pipe, and only for the first of a batch.) The loop takes the deaths that it finds first and
+handles them last, so that nothing is released before it was submitted.
 
 Who listens: the link (messages to the scheduler), the waiters of records, those who asked questions.
 """
@@ -25,7 +25,7 @@ from jupyterfut.core.client import events as ev
 from jupyterfut.core.client.machine import ClientMachine
 from jupyterfut.core.client.state import Record
 from jupyterfut.core.effects import Close, LinkLost, Log, Received, Send
-from jupyterfut.errors import ClosedError, TimeoutError
+from jupyterfut.errors import ClosedError, TimeoutError  # noqa: A004
 from jupyterfut.ids import ClientId, FunctionId, Key, PeerId
 from jupyterfut.wire.messages import Message
 

@@ -1,7 +1,8 @@
 """From a call to a row: pickle, key, record, in the caller's thread. The loop is woken once and sends.
 
-The pure key is a hash over the function's id and the pickled arguments, which are needed anyway, and the keys of dependencies. An equal call whose record lives
-sends nothing at all. `map` makes its rows in chunks, a column at a time, so that the first tasks run while the last are still being pickled.
+The pure key is a hash over the function's id and the pickled arguments, which are needed anyway, and the keys of dependencies. An equal call whose
+record lives sends nothing at all. `map` makes its rows in chunks, a column at a time, so that the first tasks run while the last are still being
+pickled.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from jupyterfut.core.client.state import Record
 from jupyterfut.errors import ClosedError, SerializationError
 from jupyterfut.ids import FunctionId, Key
 from jupyterfut.serde.calls import CallSpec, local_call
+from jupyterfut.serde.functions import function_name
 from jupyterfut.wire.messages import TaskOptions
 from jupyterfut.wire.payload import Blob, Local, Payload
 
@@ -59,7 +61,7 @@ def make_options(
     if not isinstance(priority, (int, float)) or isinstance(priority, bool):
         raise TypeError(f"priority is a number (higher runs first), not {priority!r}")
     if resources is not None:
-        if not isinstance(resources, dict) or not all([isinstance(name, str) for name in resources]):
+        if not isinstance(resources, dict) or not all(isinstance(name, str) for name in resources):
             raise TypeError(f"resources maps names to amounts, such as {{'GPU': 1}}, not {resources!r}")
         for name, amount in resources.items():
             if not isinstance(amount, (int, float)) or amount < 0:
@@ -91,13 +93,15 @@ def worker_names(workers: Any) -> list[str] | None:
 
 
 class _User:
-    """A function object of the user's, and the ids under which it was defined: the last few, since it may change while another thread still submits its old form."""
+    """A function object of the user's, and the ids under which it was defined: the last few, since it may change while another thread still
+    submits its old form."""
 
-    __slots__ = ("ids", "ref")
+    __slots__ = ("ids", "own", "ref")
 
-    def __init__(self, ref: weakref.ref[Any], fid: FunctionId) -> None:
+    def __init__(self, ref: weakref.ref[Any], fid: FunctionId, own: str) -> None:
         self.ref = ref
         self.ids = [fid]
+        self.own = own  # see `_by_reference`
 
 
 class _Here(threading.local):
@@ -120,7 +124,9 @@ class Submitting:
 
     # --- one call
 
-    def submit(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], key: str | None, pure: bool, options: TaskOptions) -> Future:
+    def submit(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], key: str | None, pure: bool, options: TaskOptions
+    ) -> Future:
         """One row, unless an equal call is alive. Raises TypeError and SerializationError at once."""
         client = self._client
         session = client._session
@@ -204,11 +210,17 @@ class Submitting:
 
     def _function(self, func: Callable[..., Any]) -> tuple[FunctionId, str]:
         """The function's id, which the scheduler will have been told before the row that uses it."""
-        fid, payload, name = serde.dumps_function(func)
-        user = self._users.get(id(func))
-        if user is not None and user.ids[-1] == fid and user.ref() is func:
-            return fid, name
         session = self._client._session
+        user = self._users.get(id(func))
+        if user is not None and user.ref() is not func:
+            user = None
+        own = "" if user is None else user.own
+        if session.local:
+            fid, payload, name, own = _by_reference(func, own)
+        else:
+            fid, payload, name = serde.dumps_function(func)
+        if user is not None and user.ids[-1] == fid:
+            return fid, name
         with session.lock:
             user = self._users.get(id(func))
             if user is not None and user.ref() is func:
@@ -222,7 +234,7 @@ class Submitting:
                 return fid, name
             session.post(ev.DefineFunction(fid, payload, name))
             try:
-                self._users[id(func)] = _User(weakref.ref(func, self._end_of(id(func))), fid)
+                self._users[id(func)] = _User(weakref.ref(func, self._end_of(id(func))), fid, own)
             except TypeError:  # no weak references to this kind of callable
                 self._here.passing.append(fid)
         return fid, name
@@ -313,7 +325,9 @@ class Submitting:
             names = _pure_keys(name, fid, content, dependencies)
         else:
             names = [
-                self._fresh_key(name) if part is None or not pure or options.actor else _pure_key(name, fid, part, dependencies[row] if dependencies else [])
+                self._fresh_key(name)
+                if part is None or not pure or options.actor
+                else _pure_key(name, fid, part, dependencies[row] if dependencies else [])
                 for row, part in enumerate(content)
             ]
         records: list[Record] = []
@@ -359,6 +373,7 @@ class Submitting:
                 session.wake()
         return [Future(record, client) for record in records]
 
+
 def _given_keys(key: str | Collection[str] | None, name: str) -> tuple[str, Iterator[str] | None]:
     """`map(key=)`: the prefix of the keys that we make, or the keys themselves."""
     if key is None:
@@ -372,6 +387,23 @@ def _given_keys(key: str | Collection[str] | None, name: str) -> tuple[str, Iter
         if not isinstance(one, str):
             raise TypeError(f"a key is a string, not {one!r}")
     return name, iter(keys)
+
+
+def _by_reference(func: Callable[..., Any], own: str) -> tuple[FunctionId, Payload, str, str]:
+    """How a function is known in an in-process cluster: (id, payload, name, own). The object itself is passed. Two closures may look alike and
+    share nothing, so what is not importable or built of immutable parts has an id of its own besides that of its pickle: `own`, kept with the
+    object, "" as long as it has none."""
+    name = function_name(func)
+    payload = Local(func, 0)
+    try:
+        fid, pickled, _ = serde.dumps_function(func)
+    except SerializationError:
+        own = own or uuid.uuid4().hex
+        return FunctionId(own), payload, name, own
+    if not own and serde.dumps_function(func)[1] is pickled:  # the pickle is kept, because nothing that it depends on can change unseen
+        return fid, payload, name, ""
+    own = own or uuid.uuid4().hex
+    return FunctionId(blake2b(f"{own}{fid}".encode(), digest_size=16).hexdigest()), payload, name, own
 
 
 def _only_atoms(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

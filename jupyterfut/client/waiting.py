@@ -1,4 +1,5 @@
-"""`wait` and `as_completed`: callbacks, not a coroutine a future. Waiting for n futures costs O(n) in all, and each completion the same however many are waited for."""
+"""`wait` and `as_completed`: callbacks, not a coroutine a future. Waiting for n futures costs O(n) in all, and each completion the same however
+many are waited for."""
 
 from __future__ import annotations
 
@@ -33,8 +34,8 @@ class DoneAndNotDoneFutures(NamedTuple):
 def wait(fs: Any, timeout: Timeout = None, return_when: ReturnWhen = "ALL_COMPLETED") -> Any:
     """Wait until all futures (or, with "FIRST_COMPLETED", at least one) have come to an end, well or not, and return the sets `(done, not_done)`.
 
-    Blocks; in an asynchronous client it returns an awaitable. Raises `TimeoutError` when `timeout` (seconds, `timedelta`, "10 ms"; zero looks once) passes before that, as
-    `dask.distributed` does. Cancelled futures are done, as in `concurrent.futures`.
+    Blocks; in an asynchronous client it returns an awaitable. Raises `TimeoutError` when `timeout` (seconds, `timedelta`, "10 ms"; zero looks
+    once) passes before that, as `dask.distributed` does. Cancelled futures are done, as in `concurrent.futures`.
 
     >>> from jupyterfut import Client
     >>> with Client(processes=False) as client:
@@ -122,9 +123,11 @@ def _none_yet(futures: list[Future], deadline: Deadline) -> TimeoutError:
 class as_completed:  # noqa: N801  # the name that users of dask.distributed and concurrent.futures know
     """Futures in the order in which they come to an end, well or not.
 
-    fs: one future or an iterable of them; more can be added while iterating, and after. A future added twice is yielded twice. Anything else is a TypeError.
+    fs: one future or an iterable of them; more can be added while iterating, and after. A future added twice is yielded twice. Anything else is a
+        TypeError.
     with_results: yield pairs `(future, result)`.
-    raise_errors: with results, raise the exception of a failed, cancelled or lost future; if False, the pair holds the exception in the result's place.
+    raise_errors: with results, raise the exception of a failed, cancelled or lost future; if False, the pair holds the exception in the result's
+        place.
     loop: is accepted and not used.
     timeout: `TimeoutError` is raised when so much time has passed since the iterator was made and the next future is not there yet.
 

@@ -1,7 +1,8 @@
 """What goes into the client's machine and what comes out.
 
-Events come from two sides: from the user's calls (`Submit`, `SubmitColumns`, `Want`, `Drop`, `Cancel` ...; the shell queues them in the order in which they
-were made and hands them over in batches), and from the scheduler (`effects.Received` with peer 0, `effects.LinkLost`). The machine is called as
+Events come from two sides: from the user's calls (`Submit`, `SubmitColumns`, `Want`, `Drop`, `Cancel` ...; the shell queues them in the order in
+which they were made and hands them over in batches), and from the scheduler (`effects.Received` with peer 0, `effects.LinkLost`). The machine is
+called as
 
     machine = ClientMachine(client_id, name)
     effects = machine.handle(event, now)          # machine.next_wake() is always None: a client has no deadlines of its own
@@ -14,10 +15,12 @@ and a *record* (`state.Record`: what is known of one key, shared by all futures 
     machine.handle(Drop([record]), now)           # one element for each future that died
 
 `hold` is the only thing that the shell's user threads call, under the same lock under which the loop thread calls `handle`.
-Effects: `effects.Send(0, message)`, `effects.Log`, `effects.Close`, and those below. A record that a `Resolved` names has its final status and payload already.
+Effects: `effects.Send(0, message)`, `effects.Log`, `effects.Close`, and those below. A record that a `Resolved` names has its final status and
+    payload already.
 
-Order is a promise: when a batch holds both deaths and other events, the deaths that were known first are handled *last*, so that a key is never released
-before it was submitted. The reverse race (a key released or cancelled and submitted again while old answers are under way) is the machine's own business: see `machine`.
+Order is a promise: when a batch holds both deaths and other events, the deaths that were known first are handled *last*, so that a key is never
+released before it was submitted. The reverse race (a key released or cancelled and submitted again while old answers are under way) is the
+machine's own business: see `machine`.
 """
 
 from __future__ import annotations
@@ -38,8 +41,8 @@ Row: TypeAlias = tuple[Record, FunctionId, Payload, list[Key] | None, list[Key] 
 class Connected(NamedTuple):
     """A stream to a scheduler stands and nothing was said on it yet. Answered by `Send(ClientHello)`, which has to be the stream's first message.
 
-    The first time it begins the conversation. Later it means that a broken stream was replaced within the lease; the resumable session (`core.ordered`) then says
-    again what was not heard, after the new `Welcome`. When that `Welcome` is not `resumed`, every live future ends.
+    The first time it begins the conversation. Later it means that a broken stream was replaced within the lease; the resumable session
+    (`core.ordered`) then says again what was not heard, after the new `Welcome`. When that `Welcome` is not `resumed`, every live future ends.
     """
 
 

@@ -31,7 +31,8 @@ def check(machine: ClientMachine) -> None:
         for key in keys:
             assert state.muted.get(key, 0) >= fence, f"fence {fence} does not mute {key}"
     if state.left:
-        assert not state.records and not state.askers, "closed, and still something is open"
+        assert not state.records, "closed, and records are left"
+        assert not state.askers, "closed, and questions are left"
 
 
 def check_at_rest(machine: ClientMachine) -> None:
@@ -40,4 +41,5 @@ def check_at_rest(machine: ClientMachine) -> None:
     state = machine.state
     assert not state.records, f"records are left: {list(state.records)[:5]}"
     assert not state.askers, f"questions are left: {list(state.askers)[:5]}"
-    assert not state.fences and not state.muted, "fences are left"
+    assert not state.fences, f"fences are left: {list(state.fences)[:5]}"
+    assert not state.muted, f"keys are muted: {list(state.muted)[:5]}"

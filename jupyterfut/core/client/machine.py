@@ -2,16 +2,18 @@
 
 The rules, in the order in which a key meets them:
 
-- **A call** makes a record (`pending`) and one row of `SubmitTasks`. A second call with the same key while the record lives is the same record: nothing is sent.
-- **An answer** (`KeysReady`, `KeysFailed`, `KeysCancelled`, `KeysLost`) gives the record its final status: `finished`, `error`, `cancelled`, `lost`. The shell is told with
-  `Resolved`. `KeysPending`, or the user's `Retry`, takes `finished`, `error` and `lost` back to `pending`.
+- **A call** makes a record (`pending`) and one row of `SubmitTasks`. A second call with the same key while the record lives is the same record:
+  nothing is sent.
+- **An answer** (`KeysReady`, `KeysFailed`, `KeysCancelled`, `KeysLost`) gives the record its final status: `finished`, `error`, `cancelled`,
+  `lost`. The shell is told with `Resolved`. `KeysPending`, or the user's `Retry`, takes `finished`, `error` and `lost` back to `pending`.
 - **The last future's death** removes the record and sends `ReleaseKeys`. A cancelled record leaves the table at once, so its death sends nothing.
-- **Old answers.** A key can be released (or cancelled) and submitted again while the scheduler's words about its first life are still under way. They must not
-  touch the second life. So before such a key is told again the machine sends a *fence*: a question whose answer carries nothing (`locate` of no keys). The stream
-  keeps its order, so whatever comes before the fence's answer is about the first life, and is dropped.
+- **Old answers.** A key can be released (or cancelled) and submitted again while the scheduler's words about its first life are still under way.
+  They must not touch the second life. So before such a key is told again the machine sends a *fence*: a question whose answer carries nothing
+  (`locate` of no keys). The stream keeps its order, so whatever comes before the fence's answer is about the first life, and is dropped.
 - **Functions** go out before the first row that names them, and once; the pickled form stays here as long as the user's function object lives.
-- **The link** breaks and comes back within the lease without this machine hearing of it, but for one `Connected` and a `Welcome(resumed=True)`. If the lease was over
-  (`Welcome(resumed=False)` in answer to `resume`, or `LinkLost`) nothing that was promised will come: what was pending ends `cancelled`, what was finished `lost`.
+- **The link** breaks and comes back within the lease without this machine hearing of it, but for one `Connected` and a `Welcome(resumed=True)`. If
+  the lease was over (`Welcome(resumed=False)` in answer to `resume`, or `LinkLost`) nothing that was promised will come: what was pending ends
+  `cancelled`, what was finished `lost`.
 
         Submit, Want                 KeysReady
     (no record) ------> pending --------------------> finished --+
@@ -105,7 +107,9 @@ class ClientMachine:
         state = self.state
         effects: list[Any] = []
         if state.welcomed and not message.resumed:
-            effects = self._end("the scheduler does not know this client any more: its link was down longer than its lease, or the scheduler is a new one", now)
+            effects = self._end(
+                "the scheduler does not know this client any more: its link was down longer than its lease, or the scheduler is a new one", now
+            )
         state.welcomed = True
         effects.append(ev.Welcomed(message.resumed, message.info))
         return effects
@@ -447,5 +451,3 @@ class ClientMachine:
         record.payload = None
         record.failure = None
         record.reason = reason
-
-

@@ -1,8 +1,8 @@
 """What a client knows: one record a key.
 
-A record is shared by all futures of its key in this client and dies with the last of them. Futures point at their record, not at a key in a table: when a key is
-cancelled or the cluster restarted, the old record leaves the table and keeps its old futures, and a new call with the same key starts a new record. The death
-of an old future then never touches the new one.
+A record is shared by all futures of its key in this client and dies with the last of them. Futures point at their record, not at a key in a table:
+when a key is cancelled or the cluster restarted, the old record leaves the table and keeps its old futures, and a new call with the same key
+starts a new record. The death of an old future then never touches the new one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ Status: TypeAlias = Literal["pending", "finished", "error", "cancelled", "lost"]
 class Record:
     """What is known of one key.
 
-    `status` changes only inside the machine. `waiters` belongs to the shell: who is to be told when the record resolves; the machine carries it and never looks.
+    `status` changes only inside the machine. `waiters` belongs to the shell: who is to be told when the record resolves; the machine carries it
+    and never looks.
     """
 
     __slots__ = ("failure", "key", "nbytes", "particular", "payload", "reason", "references", "status", "type", "waiters")
@@ -69,7 +70,8 @@ class ClientState:
         self.left = False  #: closed for good
 
     def hold(self, key: Key) -> tuple[Record, bool]:
-        """The key's record with one reference more, and whether it is new (then the caller owes the machine an event that tells the scheduler of it)."""
+        """The key's record with one reference more, and whether it is new (then the caller owes the machine an event that tells the scheduler of
+        it)."""
         record = self.records.get(key)
         if record is None:
             record = self.records[key] = Record(key)
