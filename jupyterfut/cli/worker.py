@@ -19,10 +19,9 @@ from jupyterfut.runtime import connections, interfaces
 from jupyterfut.runtime.process import cpu_count, on_stop_signals, parse_memory_limit
 
 if TYPE_CHECKING:
-    from jupyterfut.runtime.worker_server import Worker
-
     from jupyterfut.comm import Security
     from jupyterfut.runtime.nanny import Nanny
+    from jupyterfut.runtime.worker_server import Worker
 
 
 def main(arguments: list[str]) -> int:
@@ -81,21 +80,27 @@ async def _serve(args: argparse.Namespace, address: str, security: Security) -> 
     host = args.host or interfaces.interface_towards(parts.hostname or "", parts.port or 0)
     servers = _servers(args, address, security, host)
     try:
-        starts = [asyncio.ensure_future(server.start()) for server in servers]
-        stopped = asyncio.ensure_future(stop.wait())
-        await asyncio.wait([asyncio.gather(*starts), stopped], return_when=asyncio.FIRST_COMPLETED)
-        if not stop.is_set():
-            for start in starts:
-                start.result()
-            for server in servers:
-                print(f"worker {server.name!r} ({server.nthreads} threads) has joined {address}", flush=True)
-            ended = asyncio.gather(*(server.finished() for server in servers))
-            await asyncio.wait([ended, stopped], return_when=asyncio.FIRST_COMPLETED)
-            ended.cancel()
+        work = asyncio.create_task(_work(servers, address))
+        stopped = asyncio.create_task(_wait(stop))
+        await asyncio.wait([work, stopped], return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
+        if work.done():
+            work.result()
+        work.cancel()
     finally:
         await asyncio.gather(*(server.close() for server in servers))
     return 0
+
+
+async def _work(servers: list[Nanny] | list[Worker], address: str) -> None:
+    await asyncio.gather(*(server.start() for server in servers))
+    for server in servers:
+        print(f"worker {server.name!r} ({server.nthreads} threads) has joined {address}", flush=True)
+    await asyncio.gather(*(server.finished() for server in servers))
+
+
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()
 
 
 def _servers(args: argparse.Namespace, address: str, security: Security, host: str) -> list[Nanny] | list[Worker]:

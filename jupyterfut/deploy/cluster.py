@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Coroutine, Generator
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeVar
 
 from jupyterfut import config, plugins
 from jupyterfut.comm import Security
 from jupyterfut.runtime.host import LoopThread
-from jupyterfut.views import html, text
-from jupyterfut.views.snapshots import ClusterView, WorkerView
+
+if TYPE_CHECKING:
+    from jupyterfut.views.snapshots import ClusterView
 
 T = TypeVar("T")
 
@@ -82,7 +83,7 @@ class Cluster:
     def scale(self, n: int) -> Any:
         """Start or stop workers until there are `n`, and wait until the new ones have joined. The newest leave first; what only they held is computed
         again. Blocks, or returns an awaitable when `asynchronous`. Raises ValueError for a negative number and ClosedError once closed."""
-        if not isinstance(n, int) or isinstance(n, bool) or n < 0:
+        if type(n) is not int or n < 0:
             raise ValueError(f"a cluster has a whole number of workers, at least 0, not {n!r}")
         return self._sync(self.scale_async(n))
 
@@ -124,13 +125,19 @@ class Cluster:
 
     def snapshot(self) -> ClusterView:
         """What a view shows of the cluster."""
+        from jupyterfut.views.snapshots import ClusterView, WorkerView
+
         workers = tuple(
             WorkerView(w.name, w.address or "", w.nthreads, w.memory_limit_bytes, status=w.status) for w in self.workers.values()
         )  # fmt: skip
         return ClusterView(self.scheduler_address, workers, self.name, type(self).__name__, self.status)
 
     def __repr__(self) -> str:
+        from jupyterfut.views import text
+
         return text.cluster(self.snapshot(), static=config.settings().notebook.display == "static")
 
     def _repr_html_(self) -> str:
+        from jupyterfut.views import html
+
         return html.cluster(self.snapshot(), static=config.settings().notebook.display == "static")

@@ -8,13 +8,12 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 
-from jupyterfut.runtime.scheduler_server import Scheduler
-from jupyterfut.runtime.worker_server import Worker
-
 from jupyterfut import config
 from jupyterfut.comm import Security
 from jupyterfut.deploy.cluster import WorkerInfo
 from jupyterfut.errors import JupyterfutError, WorkerStartError
+from jupyterfut.runtime.scheduler_server import Scheduler
+from jupyterfut.runtime.worker_server import Worker
 
 
 class InProcess:

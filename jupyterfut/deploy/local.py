@@ -7,25 +7,28 @@ scheduler down. With threads, scheduler and workers live on the client's own loo
 from __future__ import annotations
 
 import atexit
+import dataclasses
 import itertools
 import math
 import os
 import sys
 import weakref
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jupyterfut import config
 from jupyterfut.comm import Security
 from jupyterfut.deploy.cluster import Cluster, WorkerInfo
 from jupyterfut.deploy.host_process import HostProcess
-from jupyterfut.deploy.in_process import InProcess
 from jupyterfut.errors import ClosedError, ConfigError
 from jupyterfut.runtime import connections, worker_process
 from jupyterfut.runtime.host import LoopThread
 from jupyterfut.runtime.host_main import host_settings
 from jupyterfut.runtime.interfaces import is_loopback
 from jupyterfut.runtime.process import cpu_count, parse_memory_limit
+
+if TYPE_CHECKING:
+    from jupyterfut.deploy.in_process import InProcess
 
 _numbers = itertools.count(1)
 _open: weakref.WeakSet[HostProcess] = weakref.WeakSet()
@@ -91,7 +94,7 @@ class LocalCluster(Cluster):
         wait: bool = True,
     ) -> None:
         for option, number in (("n_workers", n_workers), ("threads_per_worker", threads_per_worker)):
-            if number is not None and (not isinstance(number, int) or isinstance(number, bool) or number < (option == "threads_per_worker")):
+            if number is not None and (type(number) is not int or number < (option == "threads_per_worker")):
                 raise ConfigError(f"{option} must be a whole number of at least {int(option == 'threads_per_worker')}, not {number!r}")
         if detached and not processes:
             raise ConfigError("threads of this process cannot outlive it: detached=True needs processes=True")
@@ -113,18 +116,20 @@ class LocalCluster(Cluster):
                 host_settings(
                     name=self.name, token=token, n_workers=n, threads_per_worker=threads, memory_limit_bytes=parse_memory_limit(memory_limit, n),
                     host=host, port=port, resources=resources, tls=files, detached=detached, kernel_id=current_kernel_id(),
-                    local_directory=local_directory, settings=settings,
+                    local_directory=local_directory, config=settings.to_dict(),
                 ),
                 start_timeout_s=settings.deploy.start_timeout_s, close_timeout_s=settings.deploy.close_timeout_s,
             )  # fmt: skip
             if not detached:
                 _open.add(self._part)
         else:
+            from jupyterfut.deploy.in_process import InProcess
+
             self._part = InProcess(
                 name=self.name, token=token, n_workers=n, threads_per_worker=threads, memory_limit_bytes=parse_memory_limit(memory_limit, n),
                 resources=resources, local_directory=local_directory, settings=settings,
             )  # fmt: skip
-        self.security = Security(token=token, **{f"tls_{kind}": path for kind, path in (files or {}).items()})
+        self.security = dataclasses.replace(security or Security(), token=token)
         self._owns_loop_thread = not asynchronous and loop_thread is None
         if self._owns_loop_thread:
             loop_thread = LoopThread(f"jupyterfut-{self.name}")

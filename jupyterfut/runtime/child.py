@@ -11,17 +11,18 @@ parent's end through the loop; `Parent.die_with_it()` lets the kernel kill the p
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-_ROOT = str(Path(__file__).resolve().parents[2])
+if TYPE_CHECKING:
+    import asyncio  # imports take time, and a host starts its workers before it imports more than this
+
+_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # Not `-m`: a task that uses multiprocessing would import our main module again in its children, and a package that is importable here only because of
 # sys.path would not be found there. The last argument is for people who read `ps`.
 _START = "import sys; r = {root!r}; r in sys.path or sys.path.insert(0, r); from {module} import main; sys.exit(main())"

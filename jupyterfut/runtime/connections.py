@@ -12,10 +12,8 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import socket
 import sys
-import tempfile
 import time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -74,7 +72,7 @@ def runtime_dir() -> Path:
 
 def new_token() -> str:
     """A fresh token: 256 random bits as 64 hex digits."""
-    return secrets.token_hex(32)
+    return os.urandom(32).hex()
 
 
 def write_connection_file(
@@ -99,14 +97,15 @@ def write_connection_file(
         kernel_id=kernel_id, dashboard=dashboard, detached=detached, tls_ca=tls_ca, path=str(target),
     )  # fmt: skip
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # mkstemp creates the file with mode 0600, and rename is atomic: no reader ever sees half a file or somebody else's mode.
-    handle, temporary = tempfile.mkstemp(prefix=".jupyterfut-", dir=target.parent)
+    # Created with mode 0600, never opened if it exists, and renamed when it is whole: no reader ever sees half a file or another mode.
+    temporary = target.parent / f".jupyterfut-{os.getpid()}-{os.urandom(8).hex()}"
+    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump({k: v for k, v in asdict(info).items() if k != "path"}, file, indent=1)
         os.replace(temporary, target)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     return info
 

@@ -22,8 +22,7 @@ import sys
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from jupyterfut import config
-from jupyterfut.runtime import child, connections, interfaces, worker_process
+from jupyterfut.runtime import child, interfaces, worker_process
 
 if TYPE_CHECKING:
     import asyncio
@@ -47,13 +46,13 @@ def host_settings(
     detached: bool = False,
     kernel_id: str | None = None,
     local_directory: str | None = None,
-    settings: config.Settings | None = None,
+    config: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
-    """What a host is told on its stdin."""
+    """What a host is told on its stdin. `config` is `Settings.to_dict()`."""
     return {
         "name": name, "token": token, "n_workers": n_workers, "threads_per_worker": threads_per_worker, "memory_limit": memory_limit_bytes,
         "host": host, "port": port, "resources": resources or {}, "tls": tls, "detached": detached, "kernel_id": kernel_id,
-        "local_directory": local_directory, "config": (settings or config.settings()).to_dict(),
+        "local_directory": local_directory, "config": config,
     }  # fmt: skip
 
 
@@ -61,7 +60,6 @@ def main() -> int:
     """The whole life of the process. Returns its exit code."""
     parent = child.begin()
     settings = parent.settings
-    config.use(config.Settings.from_dict(settings["config"], "the parent's settings"))
     try:
         listener = _bind(settings["host"], settings["port"])
     except OSError as error:
@@ -84,14 +82,17 @@ def _spec(settings: dict[str, Any], address: str, name: str) -> dict[str, Any]:
     return worker_process.worker_settings(
         address, token=settings["token"], name=name, nthreads=settings["threads_per_worker"], memory_limit_bytes=settings["memory_limit"],
         resources=settings["resources"], host=settings["host"], tls=settings["tls"], local_directory=settings["local_directory"],
+        config=settings["config"],
     )  # fmt: skip
 
 
 def _serve(parent: child.Parent, listener: socket.socket, address: str, workers: list[subprocess.Popen[bytes]]) -> int:
     import asyncio
 
+    from jupyterfut import config
     from jupyterfut.runtime.host import new_event_loop
 
+    config.use(config.Settings.from_dict(parent.settings["config"], "the parent's settings"))
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(Host(parent, listener, address).run(workers))
 
@@ -112,6 +113,7 @@ class Host:
         import asyncio
 
         from jupyterfut.comm import Security
+        from jupyterfut.runtime import connections
         from jupyterfut.runtime.process import on_stop_signals
         from jupyterfut.runtime.scheduler_server import Scheduler
 

@@ -80,7 +80,7 @@ class Nanny:
         self._spec = worker_process.worker_settings(
             scheduler_address, token=token or self._security.token, name=self.name, nthreads=self.nthreads,
             memory_limit_bytes=self.memory_limit_bytes, resources=resources, host=host, port=port, tls=worker_process.tls_settings(self._security),
-            local_directory=local_directory, settings=self.settings,
+            local_directory=local_directory, config=self.settings.to_dict(),
         )  # fmt: skip
         self._on_died = on_died
         self._on_change = on_change

@@ -6,16 +6,19 @@ waits by polling: `ProcessWatch` is told by the kernel, through a pidfd on the e
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from jupyterfut.config import parse_bytes
 from jupyterfut.errors import ConfigError
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 def start_mark(pid: int) -> str:
@@ -150,10 +153,10 @@ class ProcessWatch:
     signal. `cancel()` ends the watch without the call.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], on_exit: Callable[[int], object], loop: asyncio.AbstractEventLoop | None = None) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], on_exit: Callable[[int], object], loop: asyncio.AbstractEventLoop) -> None:
         self._process = process
         self._on_exit: Callable[[int], object] | None = on_exit
-        self._loop = loop or asyncio.get_running_loop()
+        self._loop = loop
         self._pidfd = _open_pidfd(process.pid)
         if self._pidfd >= 0:
             self._loop.add_reader(self._pidfd, self._ended)

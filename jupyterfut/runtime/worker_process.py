@@ -8,7 +8,6 @@ from __future__ import annotations
 import subprocess
 from typing import Any, Protocol
 
-from jupyterfut import config
 from jupyterfut.runtime import child
 
 MODULE = "jupyterfut.runtime.worker_main"
@@ -41,9 +40,9 @@ def worker_settings(
     port: int = 0,
     tls: dict[str, str] | None = None,
     local_directory: str | None = None,
-    settings: config.Settings | None = None,
+    config: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
-    """The one line of JSON that `runtime.worker_main` reads from its stdin."""
+    """The one line of JSON that `runtime.worker_main` reads from its stdin. `config` is `Settings.to_dict()`."""
     return {
         "scheduler": scheduler_address,
         "token": token,
@@ -55,7 +54,7 @@ def worker_settings(
         "port": port,
         "tls": tls,
         "local_directory": local_directory,
-        "config": (settings or config.settings()).to_dict(),
+        "config": config,
         "nanny": True,
     }
 
