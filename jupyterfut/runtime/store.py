@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 import threading
 from collections import OrderedDict
 from io import FileIO
@@ -23,6 +22,7 @@ from jupyterfut.ids import Key
 from jupyterfut.wire.payload import Blob, Local, Payload
 
 if TYPE_CHECKING:
+    import tempfile
     from collections.abc import Iterable
 
 logger = logging.getLogger("jupyterfut.worker")
@@ -216,6 +216,8 @@ class Store:
             else:
                 return False
             if self._files is None:
+                import tempfile
+
                 self._files = tempfile.TemporaryDirectory(prefix="jupyterfut-spill-", dir=self._directory, ignore_cleanup_errors=True)
             path = str(Path(self._files.name) / str(self._next_file))
             self._next_file += 1
