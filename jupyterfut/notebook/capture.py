@@ -15,7 +15,9 @@ from typing import Any, NamedTuple
 
 import cloudpickle
 
-from jupyterfut.client import Client, Future, get_client
+from jupyterfut.client.client import Client
+from jupyterfut.client.current import get_client
+from jupyterfut.client.futures import Future
 from jupyterfut.errors import SerializationError
 from jupyterfut.serde.calls import Dep
 

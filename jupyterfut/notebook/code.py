@@ -2,8 +2,11 @@
 anything is submitted."""
 
 from __future__ import annotations
+import __future__
 
 import ast
+import functools
+import operator
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +17,9 @@ from jupyterfut.notebook.cells import CellNames, names_of
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+
+_FUTURES = functools.reduce(operator.or_, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names))
+"""The compiler's flags that `from __future__` statements in earlier cells have set."""
 
 
 class CellCode(NamedTuple):
@@ -40,8 +46,8 @@ def read_cell(shell: InteractiveShell, magic_line: str, body: str) -> CellCode:
     indent = 1 + _empty_lines(body)  # IPython's transformation drops empty lines in front
     source = "\n" * indent + shell.transform_cell(body)
     shown = f"{magic_line.rstrip()}\n{body}"
-    filename = shell.compile.cache(shown, number=shell.execution_count, raw_code=shown)
-    flags = shell.compile.flags | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    filename = shell.compile.cache(shown, number=cell_number(shell), raw_code=shown)
+    flags = (shell.compile.flags & _FUTURES) | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     tree = compile(source, filename, "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
     assert isinstance(tree, ast.Module)
     compile(tree, filename, "exec", flags, dont_inherit=True)  # what only the compiler finds: `return` outside of a function
@@ -52,11 +58,17 @@ def read_cell(shell: InteractiveShell, magic_line: str, body: str) -> CellCode:
     return CellCode(source, filename, flags, names_of(tree, source), shows)
 
 
+def cell_number(shell: InteractiveShell) -> int:
+    """The number of the running cell: 3 in `In [3]`. (The shell's own counter is already one further in IPython 9, and is not in IPython 8.)"""
+    return int(shell.displayhook.prompt_count)
+
+
 def wanted(code: CellCode, namespace: Mapping[str, Any], hidden: Mapping[str, Any], builtins: Mapping[str, Any]) -> dict[str, Any]:
     """The values of the notebook that the cell reads.
 
     Raises NameError, standing at the line that uses it, for a name that neither the notebook nor the cell nor Python defines.
     """
+    __tracebackhide__ = True
     values: dict[str, Any] = {}
     for name, read in code.names.reads.items():
         ipython_own = name in namespace and hidden.get(name, values) is namespace[name]
@@ -74,6 +86,7 @@ def wanted(code: CellCode, namespace: Mapping[str, Any], hidden: Mapping[str, An
 
 def _raise_at(code: CellCode, lineno: int, error: Exception) -> None:
     """Raise with a traceback that ends at a line of the cell."""
+    __tracebackhide__ = True
     exec(compile("\n" * (lineno - 1) + "raise error", code.filename, "exec"), {"error": error})
 
 

@@ -25,10 +25,12 @@ from IPython.core.magic import Magics, cell_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
 from jupyterfut import config
-from jupyterfut.client import Client, Future, default_client
+from jupyterfut.client.client import Client
+from jupyterfut.client.current import default_client
+from jupyterfut.client.futures import Future
 from jupyterfut.errors import SerializationError
 from jupyterfut.notebook.capture import capture
-from jupyterfut.notebook.code import CellCode, read_cell, wanted
+from jupyterfut.notebook.code import CellCode, cell_number, read_cell, wanted
 from jupyterfut.notebook.run import OUTPUTS_ATTRIBUTE, CellSpec, NotAssigned, outputs_of, run_cell
 from jupyterfut.notebook.shown import Shown, show
 from jupyterfut.views.snapshots import CellView
@@ -105,10 +107,10 @@ class SubmitMagics(Magics):  # type: ignore[misc]  # IPython has no types
             raise UsageError("%%submit: --wait and --get block, which an asynchronous client cannot; await the futures in the next cell")
 
         static = config.settings().notebook.display == "static"
-        name = options.name or f"cell-{self.shell.execution_count}"
+        name = options.name or f"cell-{cell_number(self.shell)}"
         token = uuid.uuid4().hex
         where = {"workers": options.workers, "priority": options.priority}
-        spec = CellSpec(code.source, code.filename, code.flags, code.shows, names, code.names.changed, client.scheduler_address.startswith("inproc:"))
+        spec = CellSpec(code.source, code.filename, code.flags, code.shows, names, code.names.changed, client.address.startswith("inproc:"))
         data = pickle.PickleBuffer(captured.data) if len(captured.data) >= OUT_OF_BAND_BYTES else captured.data
         task = client.submit(
             run_cell, spec, data, captured.futures, key=f"{name}-{token}", pure=False, resources=options.resources, retries=options.retries, **where

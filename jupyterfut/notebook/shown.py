@@ -6,6 +6,7 @@ which the client calls back; it is found by its display id, so it does not matte
 
 from __future__ import annotations
 
+import asyncio
 import html as escaping
 import traceback
 import uuid
@@ -20,7 +21,7 @@ from jupyterfut.views.snapshots import CellView
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from jupyterfut.client import Future
+    from jupyterfut.client.futures import Future
 
 
 class Shown:
@@ -35,12 +36,23 @@ class Shown:
 
     def finish(self, future: Future) -> None:
         """The done callback of the future of the cell's outputs."""
-        status = future.status
-        if status == "finished":
-            outputs = future.result()
-            self._publish(joined(outputs) if outputs else self._state(self.view._replace(status=status)), update=True)
-            return
-        error = future.exception()
+        if future.client.asynchronous:  # we are on the loop, where nothing may block
+            self._finishing = asyncio.ensure_future(self._finish_async(future))
+        elif future.status == "finished":
+            self._succeeded(future.result())
+        else:
+            self._failed(future.status, future.exception())
+
+    async def _finish_async(self, future: Future) -> None:
+        if future.status == "finished":
+            self._succeeded(await future)
+        else:
+            self._failed(future.status, await future.exception())
+
+    def _succeeded(self, outputs: Sequence[Output]) -> None:
+        self._publish(joined(outputs) if outputs else self._state(self.view._replace(status="finished")), update=True)
+
+    def _failed(self, status: str, error: BaseException) -> None:
         view = self.view._replace(status=status, reason=f"{type(error).__name__}: {error}")
         if status == "error":
             printed = joined(getattr(error, OUTPUTS_ATTRIBUTE, ()))["text/plain"]

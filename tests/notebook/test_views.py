@@ -1,4 +1,4 @@
-"""What is shown of futures, clients, clusters and cells: the exact text; HTML that is well formed, escaped and quiet; static forms that never vary."""
+"""What is shown of futures, clients, clusters and cells: exact text; HTML that is well formed, escaped, quiet; static forms that never vary."""
 
 from __future__ import annotations
 
