@@ -43,10 +43,10 @@ def main(arguments: list[str]) -> int:
 
 
 async def _serve(args: argparse.Namespace, token: str) -> int:
+    from jupyterfut.runtime.process import on_stop_signals, relax_gc
     from jupyterfut.runtime.scheduler_server import Scheduler
 
-    from jupyterfut.runtime.process import on_stop_signals
-
+    relax_gc()
     stop = asyncio.Event()
     on_stop_signals(asyncio.get_running_loop(), stop.set)
     async with Scheduler(host=args.host, port=args.port, security=options.security(args, token), name=args.name) as scheduler:

@@ -114,7 +114,7 @@ class Host:
 
         from jupyterfut.comm import Security
         from jupyterfut.runtime import connections
-        from jupyterfut.runtime.process import on_stop_signals
+        from jupyterfut.runtime.process import on_stop_signals, relax_gc
         from jupyterfut.runtime.scheduler_server import Scheduler
 
         settings = self._parent.settings
@@ -124,6 +124,7 @@ class Host:
         self._scale_lock = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
         on_stop_signals(self._loop, self._stop.set)
+        relax_gc()
         lifeline = self._parent.lines(self._loop, self._on_line, self._on_parent_lost)
         connections.remember_token(self._address, settings["token"])
         async with Scheduler(sock=self._listener, security=self._security, name=settings["name"]) as self._scheduler:
