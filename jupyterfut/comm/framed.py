@@ -11,9 +11,9 @@ import logging
 import os
 import platform
 import secrets
-import sys
 from typing import Any
 
+from jupyterfut._version import __version__
 from jupyterfut.comm.stream import OnClosed, OnFrame, OnMessages, Stream
 from jupyterfut.errors import ConnectionFailed, HandshakeError, JupyterfutError, ProtocolError
 from jupyterfut.ids import Address
@@ -29,8 +29,7 @@ HANDSHAKE_BYTES = 4096
 
 def own_hello(hello: dict[str, Any] | None) -> dict[str, Any]:
     """The caller's hello with what every process says of itself."""
-    package = sys.modules["jupyterfut"]
-    return {"python": platform.python_version(), "jupyterfut": str(getattr(package, "__version__", "unknown")), "pid": os.getpid(), **(hello or {})}
+    return {"python": platform.python_version(), "jupyterfut": __version__, "pid": os.getpid(), **(hello or {})}
 
 
 class FramedStream(Stream):

@@ -1,22 +1,25 @@
 """Functions to payloads and back. A function is known by its `FunctionId`, the hash of its pickle, and is pickled again only if it may have changed.
 
-`dumps_function` is on the road of every `submit`, and pickling a notebook's function costs as much as everything else together. So the last pickle
-is kept (as long as
-the function lives) with a *watch*: every code object, default, closure cell and global that the pickle depends on. If each is the same object as
-then, and all are
+`dumps_function` is on the road of every `submit`, and pickling a notebook's function costs as much as everything else together. So the last pickles are kept,
+each with a *watch*: every code object, default, closure cell, class and global that the pickle depends on. If each is the same object as then, and all are
 immutable or importable, the pickle is the same too. A function that leans on something mutable (a list, an instance) is pickled each time.
 
 `loads_function` puts what it loaded under watch as well: a task that submits the function it received uses the id under which it came.
+
+The source of functions that stand in no file (a notebook's cells) travels with them, so that tracebacks made at the other end show the user's lines.
 """
 
 from __future__ import annotations
 
 import dis
 import functools
+import linecache
 import operator
+import os
+import re
 import sys
+import threading
 import types
-import weakref
 from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -24,7 +27,14 @@ from typing import Any, NamedTuple
 from jupyterfut.ids import FunctionId
 from jupyterfut.serde.pickles import by_value_in, dumps, loads
 from jupyterfut.serde.sizes import type_name
-from jupyterfut.wire.payload import Blob, Local, Payload
+from jupyterfut.wire.payload import Blob, Local, Payload, payload_nbytes
+
+KEPT_PICKLES = 2000
+"""Functions whose pickle is kept, the newest."""
+KEPT_BYTES = 1_000_000
+"""A larger pickle is not kept: the function that it belongs to holds data, which should not outlive it."""
+SOURCE_BYTES = 100_000
+"""At most so much source travels with one function."""
 
 _MISSING = object()
 
@@ -58,21 +68,19 @@ class _Watch(NamedTuple):
         return True
 
 
-class _Entry:
+class _Entry(NamedTuple):
     """The last pickle of one function."""
 
-    __slots__ = ("fid", "name", "payload", "ref", "watch")
-
-    def __init__(self, ref: weakref.ref[Any], fid: FunctionId, payload: Payload, name: str, watch: _Watch | None) -> None:
-        self.ref = ref
-        self.fid = fid
-        self.payload = payload
-        self.name = name
-        self.watch = watch  #: None: importable, always the same
+    function: Callable[..., Any]
+    fid: FunctionId
+    payload: Payload
+    name: str
+    watch: _Watch | None  #: None: importable, always the same
 
 
 _pickled: dict[int, _Entry] = {}
-"""id(function) -> its entry, gone with the function."""
+"""id(function) -> its entry, the oldest first. The entry keeps the function alive, so nobody else can have its id."""
+_lock = threading.Lock()
 
 _loaded: dict[FunctionId, Callable[..., Any]] = {}
 
@@ -85,14 +93,16 @@ def dumps_function(function: Callable[..., Any]) -> tuple[FunctionId, Payload, s
     ('len', 2)
     """
     entry = _pickled.get(id(function))
-    if entry is not None and entry.ref() is function and (entry.watch is None or entry.watch.holds()):
+    if entry is not None and (entry.watch is None or entry.watch.holds()):
         return entry.fid, entry.payload, entry.name
-    payload: Payload = dumps(function)
+    walk = _Walk()
+    stable = walk.whole(function)
+    sources = walk.sources()
+    payload: Payload = dumps(_WithSource(function, sources) if sources else function)
     fid = function_id(payload)
     name = function_name(function)
-    if entry is not None and entry.ref() is function and entry.fid == fid:
-        payload = entry.payload
-    _remember(function, fid, payload, name)
+    if stable:
+        _remember(_Entry(function, fid, payload, name, walk.watch()))
     return fid, payload, name
 
 
@@ -102,14 +112,17 @@ def loads_function(fid: FunctionId, payload: Payload) -> Callable[..., Any]:
     if function is None:
         loaded: Callable[..., Any] = loads(payload)
         function = _loaded.setdefault(fid, loaded)
-        if type(payload) is not Local and id(function) not in _pickled:
-            _remember(function, fid, payload, function_name(function))
+        walk = _Walk()
+        if type(payload) is not Local and id(function) not in _pickled and walk.whole(function):
+            _remember(_Entry(function, fid, payload, function_name(function), walk.watch()))
     return function
 
 
 def forget_function(fid: FunctionId) -> None:
     """Drop a loaded function: nobody will run it here any more. Unknown ids are ignored."""
-    _loaded.pop(fid, None)
+    function = _loaded.pop(fid, None)
+    if function is not None:
+        _pickled.pop(id(function), None)
 
 
 def function_id(payload: Payload) -> FunctionId:
@@ -140,27 +153,39 @@ def function_name(function: object) -> str:
     return "lambda" if name == "<lambda>" else name
 
 
-def _remember(function: Callable[..., Any], fid: FunctionId, payload: Payload, name: str) -> None:
-    key = id(function)
-    try:
-        watch = _watch(function)
-        ref = weakref.ref(function, functools.partial(_forget_pickle, key))
-    except (_Unstable, TypeError):  # TypeError: no weak references to this one
-        _pickled.pop(key, None)
+def _remember(entry: _Entry) -> None:
+    if payload_nbytes(entry.payload) > KEPT_BYTES:
         return
-    _pickled[key] = _Entry(ref, fid, payload, name, watch)
+    with _lock:
+        _pickled.pop(id(entry.function), None)
+        _pickled[id(entry.function)] = entry
+        if len(_pickled) > KEPT_PICKLES:
+            del _pickled[next(iter(_pickled))]
 
 
-def _forget_pickle(key: int, ref: weakref.ref[Any]) -> None:
-    entry = _pickled.get(key)
-    if entry is not None and entry.ref is ref:
-        del _pickled[key]
+class _WithSource:
+    """Pickles as its function; where it is unpickled, the source lines of the given files are shown from then on."""
+
+    def __init__(self, function: Callable[..., Any], sources: dict[str, str]) -> None:
+        self.function = function
+        self.sources = sources
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return _with_source, (self.sources, self.function)
+
+
+def _with_source(sources: dict[str, str], function: Callable[..., Any]) -> Callable[..., Any]:
+    for filename, text in sources.items():
+        if not linecache.getlines(filename):
+            linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+    return function
 
 
 # --- what a pickle depends on
 
-_CONSTANTS = (int, float, bool, complex, type(None), str, bytes, type(Ellipsis), range, types.BuiltinFunctionType)
-_CONSTANT_TYPES = frozenset(_CONSTANTS)
+_CONSTANT_TYPES = frozenset(
+    {int, float, bool, complex, type(None), str, bytes, type(Ellipsis), range, re.Pattern, types.BuiltinFunctionType}
+)
 _PASSIVE_FIELDS = {
     "__annotations__", "__annotate__", "__annotate_func__", "__annotations_cache__", "__dict__", "__weakref__", "__doc__", "__module__",
     "__dataclass_fields__", "__dataclass_params__", "__match_args__", "__abstractmethods__", "_abc_impl", "__static_attributes__",
@@ -168,15 +193,6 @@ _PASSIVE_FIELDS = {
 }  # fmt: skip
 """Of a class: they follow from the rest, or are not the code's business."""
 _DESCRIPTORS = (types.GetSetDescriptorType, types.MemberDescriptorType, types.WrapperDescriptorType, types.MethodDescriptorType)
-
-
-def _watch(function: object) -> _Watch | None:
-    """What the function's pickle depends on; None when it is pickled by name. Raises `_Unstable`."""
-    if _is_importable(function):
-        return None
-    walk = _Walk()
-    walk.visit(function)
-    return _Watch(walk.names, walk.cells, walk.functions, walk.classes)
 
 
 def _is_importable(value: object) -> bool:
@@ -205,6 +221,35 @@ class _Walk:
         self.functions: list[tuple[types.FunctionType, Any, Any, Any]] = []
         self.classes: list[tuple[type, dict[str, Any]]] = []
         self.seen: dict[int, object] = {}
+        self.importable = False
+
+    def whole(self, function: object) -> bool:
+        """Visit all of it; whether every change would be seen."""
+        self.importable = _is_importable(function)
+        if self.importable:
+            return True
+        try:
+            self.visit(function)
+        except _Unstable:
+            return False
+        return True
+
+    def watch(self) -> _Watch | None:
+        return None if self.importable else _Watch(self.names, self.cells, self.functions, self.classes)
+
+    def sources(self) -> dict[str, str]:
+        """Source by file name, for the files that are none: what a notebook's cells register with `linecache`."""
+        found: dict[str, str] = {}
+        room = SOURCE_BYTES
+        for function, _, _, _ in self.functions:
+            filename = function.__code__.co_filename
+            if filename in found or os.path.exists(filename):
+                continue
+            text = "".join(linecache.getlines(filename))
+            if text and len(text) <= room:
+                found[filename] = text
+                room -= len(text)
+        return found
 
     def visit(self, value: Any) -> None:
         kind = type(value)

@@ -266,7 +266,7 @@ def _frame(tb: types.TracebackType) -> FrameRow:
     first = max(1, tb.tb_lineno - SOURCE_LINES)
     lines = linecache.getlines(code.co_filename, tb.tb_frame.f_globals)
     source = [_encodable(line[:1000]) for line in lines[first - 1 : tb.tb_lineno + SOURCE_LINES]]
-    return FrameRow(code.co_filename, getattr(code, "co_qualname", code.co_name), code.co_firstlineno, tb.tb_lineno, end_line, column, end_column, first, source)
+    return FrameRow(code.co_filename, code.co_qualname, code.co_firstlineno, tb.tb_lineno, end_line, column, end_column, first, source)
 
 
 # --- at the client
@@ -296,7 +296,7 @@ def _rebuild_exception(
         return None if not group else _Group(cls, args, attributes)
     new = _builtin_base(cls, "__new__").__new__
     error: BaseException = new(cls, *args)
-    _builtin_base(cls, "__init__").__init__(error, *args)  # type: ignore[misc]  # not the user's own, see above
+    _builtin_base(cls, "__init__").__init__(error, *args)
     for name, value in attributes.items():
         _set(error, name, value)
     return error

@@ -205,7 +205,10 @@ class FrameReader:
         """Take what is here of the buffers; False: more must come."""
         while len(self._buffers) < len(self._sizes):
             size = self._sizes[len(self._buffers)]
-            memory = _allocate(size) if size else memoryview(b"")
+            if not size:
+                self._buffers.append(b"")
+                continue
+            memory = _allocate(size)
             if self._end - self._start < size:
                 self._aim(memory)
                 return False

@@ -79,11 +79,15 @@ class Handshake:
         """Take bytes in, get bytes to send. Raises when the other side is not what it should be."""
         self._data += data
         out = b""
-        while not self.done:
-            answer = self._step()
-            if answer is None:
-                break
-            out += answer
+        try:
+            while not self.done:
+                answer = self._step()
+                if answer is None:
+                    break
+                out += answer
+        except HandshakeError:
+            self.last_words = out + self.last_words  # our own version, too: the other side wants to know what is wrong
+            raise
         return out
 
     def ended(self) -> Exception:
