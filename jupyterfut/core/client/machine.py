@@ -370,12 +370,15 @@ class ClientMachine:
         return reader(event.message, now)
 
     def _live(self, keys: Iterable[Key]) -> list[Record | None]:
-        """The records of `keys`; None where nobody wants it any more or the words are about an earlier life."""
+        """The records of `keys`; None where nobody wants it any more or the words are about an earlier life.
+
+        A key that has departed may have a new record already, held by the user and not yet told to the scheduler: the fence comes with that telling.
+        """
         get = self.state.records.get
-        if not self.state.muted:
+        muted, departed = self.state.muted, self.state.departed
+        if not muted and not departed:
             return [get(key) for key in keys]
-        muted = self.state.muted
-        return [None if key in muted else get(key) for key in keys]
+        return [None if key in muted or key in departed else get(key) for key in keys]
 
     def _read_ready(self, message: ms.KeysReady, now: float) -> list[Any]:
         resolved = []
