@@ -20,6 +20,14 @@ import pytest
 PATIENCE_S = 5.0
 
 
+@pytest.fixture(autouse=True, scope="session")
+def process_wide() -> None:
+    """What the first event loop of a process opens for good (libuv's pipe for signals), before the first test looks."""
+    from jupyterfut.runtime.host import new_event_loop
+
+    new_event_loop().close()
+
+
 @pytest.fixture(autouse=True)
 def no_leaks(request: pytest.FixtureRequest, runtime_directory: Path) -> Iterator[None]:
     """Fails the test that leaves a thread, a process, a file descriptor or a connection file behind."""
