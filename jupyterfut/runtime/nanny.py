@@ -281,11 +281,10 @@ class Nanny:
         except JupyterfutError as error:
             logger.warning("the scheduler was not told of the death of worker %s: %s", self.name, error)
             return
-        gone = asyncio.Event()
-        stream.start(lambda _messages: None, lambda *_reason: gone.set())
+        stream.start(lambda _messages: None, lambda _reason: None)
         stream.send([NannyHello(self.name, os.getpid(), {"host": socket.gethostname()}), died, Goodbye("told")])
         stream.close()
-        await gone.wait()
+        await stream.wait_closed()
 
     def _fail_start(self, text: str) -> bool:
         """The first start has failed, if it was still open."""
