@@ -413,7 +413,7 @@ class SchedulerMachine:
         """The worker could not get the inputs, or the task asked to run again."""
         recommendations: Recommendations = []
         for key, attempt, missing in zip(message.keys, message.attempts, message.missing, strict=True):
-            self.query.note_missing(missing, recommendations)
+            self.query.note_missing(missing, recommendations, worker)
             task = self._current(worker, key, attempt)
             if task is not None:
                 recommendations.append((task, WAITING))

@@ -111,12 +111,17 @@ class Query:
             found[key] = [worker.address for worker in task.who_has] if task is not None and task.state == MEMORY else []
         return found
 
-    def note_missing(self, missing: list[list[str]], recommendations: Recommendations) -> None:
-        """Pairs of a key and the address that was said to hold it and does not."""
+    def note_missing(self, missing: list[list[str]], recommendations: Recommendations, reporter: WorkerState | None = None) -> None:
+        """Pairs of a key and the address that was said to hold it and, as the reporter found, does not, or cannot be reached.
+
+        What can be made again is made again. Data that cannot is given up only when its last holder itself says that it is gone.
+        """
         for key, address in missing:
             task = self.state.tasks.get(Key(key))
             worker = self.state.workers.get(address)  # type: ignore[call-overload]  # an address on the wire is a str
-            if task is not None and worker is not None and worker in task.who_has:
+            if task is None or worker is None or worker not in task.who_has:
+                continue
+            if task.function is not None or task.payload is not None or len(task.who_has) > 1 or worker is reporter:
                 self.remove_replica(task, worker, recommendations)
                 post.append(self.state, worker.outbox, ReleaseData([task.key]))  # perhaps only the road to it was broken
 
