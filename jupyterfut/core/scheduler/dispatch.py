@@ -27,6 +27,10 @@ STEAL_LOOK = 64
 """How many of a victim's latest tasks are looked at in one round of stealing."""
 
 
+REFILL = 4
+"""A worker with work ahead is sent more when a quarter of it is done: few large messages instead of an answer to each report."""
+
+
 class Dispatch:
     """Places queued tasks. Owns the workers' accounts: occupancy, room, tiers."""
 
@@ -68,7 +72,8 @@ class Dispatch:
             return 0
         spare = config.ahead_tasks * threads - in_flight
         by_time = int(in_flight * (config.ahead_s * threads / worker.occupancy_s - 1.0)) + 1 if worker.occupancy_s > 0 else spare
-        return min(spare, by_time) if spare > 0 else 0
+        room = min(spare, by_time)
+        return room if room * REFILL >= in_flight else 0
 
     def classify(self, worker: WorkerState) -> None:
         """Put the worker into its tier."""
