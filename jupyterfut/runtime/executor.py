@@ -325,11 +325,16 @@ class Executor:
             future = asyncio.run_coroutine_threadsafe(coroutine, self._client_link.loop)
         finally:
             in_coroutine.reset(token)
-        self._coroutines.add(future)
+        with self._lock:
+            self._coroutines.add(future)
+            closed = self._closed
+        if closed:
+            future.cancel()
         try:
             return future.result()
         finally:
-            self._coroutines.discard(future)
+            with self._lock:
+                self._coroutines.discard(future)
 
 
 _NAMES: dict[type, str] = {kind: kind.__name__ for kind in (int, float, str, bytes, bool, type(None), list, tuple, dict, set)}

@@ -331,9 +331,9 @@ class Worker:
         except (OSError, JupyterfutError) as error:
             self._last_refusal = str(error)
             final = isinstance(error, (HandshakeError, ProtocolError)) and not self._joined.done()
-            self._handle(ConnectFailed(str(error), final))
-            if final and not self._joined.done():
+            if final:
                 self._joined.set_exception(error)
+            self._handle(ConnectFailed(str(error), final))
         else:
             self._stream = stream
             stream.start(self._on_messages, self._on_closed)

@@ -76,7 +76,9 @@ class World:
 
     # the scheduler's side
 
-    def compute(self, *keys: str, needs: list[str] | None = None, inline: Any = (), where: Any = (), priority: float = 0, actor: bool = False) -> list[int]:
+    def compute(
+        self, *keys: str, needs: list[str] | None = None, inline: Any = (), where: Any = (), priority: float = 0, actor: bool = False
+    ) -> list[int]:
         first = self.attempts + 1
         self.attempts += len(keys)
         attempts = list(range(first, self.attempts + 1))
@@ -133,7 +135,8 @@ def test_a_task_runs_and_is_reported(world):
     [attempt] = world.compute("x")
     world.run("x")
     assert world.said() == [done("x", attempt)]
-    assert world.stored == {"x": b"v"} and world.handed() == []
+    assert world.stored == {"x": b"v"}
+    assert world.handed() == []
 
 
 def test_a_large_result_stays_here(world):
@@ -150,7 +153,8 @@ def test_the_scheduler_says_what_is_large():
     world.said()
     world.compute("x")
     world.run("x", nbytes=11)
-    assert world.said()[0].payloads == [None] and world.machine.next_wake() == 7
+    assert world.said()[0].payloads == [None]
+    assert world.machine.next_wake() == 7
 
 
 def test_an_object_passed_by_reference_always_comes_along(world):
@@ -162,7 +166,8 @@ def test_an_object_passed_by_reference_always_comes_along(world):
 def test_an_actor_never_leaves(world):
     world.compute("x", actor=True)
     world.run("x", payload=Local(object(), 1))
-    assert world.said()[0].payloads == [None] and world.queue == []
+    assert world.said()[0].payloads == [None]
+    assert world.queue == []
 
 
 def test_a_failure_is_reported_and_nothing_kept(world):
@@ -170,7 +175,8 @@ def test_a_failure_is_reported_and_nothing_kept(world):
     world.start()
     world.fail("x")
     assert world.said() == [ms.TasksFailed(["x"], [attempt], [failure("x")], [1.0])]
-    assert world.stored == {} and not world.machine.tasks
+    assert world.stored == {}
+    assert not world.machine.tasks
 
 
 def test_reschedule_gives_the_task_back(world):
@@ -183,7 +189,8 @@ def test_reschedule_gives_the_task_back(world):
 def test_a_function_that_never_came_is_a_failure(world):
     world.hear(ms.Compute("g", ["x"], [1], [b""], [[0.0, 1.0]], [], {}, {}, None, False))
     [answer] = world.said()
-    assert type(answer) is ms.TasksFailed and answer.failures[0].kind == "ProtocolError"
+    assert type(answer) is ms.TasksFailed
+    assert answer.failures[0].kind == "ProtocolError"
 
 
 def test_a_result_with_futures_says_which(world):
@@ -229,7 +236,8 @@ def test_a_blocked_task_frees_its_slot(world):
     first, _ = world.compute("a", "b")
     world.start()
     world.post(ev.Blocked("a", first))
-    assert world.handed() == ["b"] and world.said() == [ms.TaskBlocked("a", first)]
+    assert world.handed() == ["b"]
+    assert world.said() == [ms.TaskBlocked("a", first)]
     world.post(ev.Unblocked("a", first))
     assert world.said() == [ms.TaskUnblocked("a", first)]
 
@@ -250,7 +258,8 @@ def test_what_came_back_waits_for_no_one_but_lets_no_new_one_start(world):
 
 def test_inline_inputs_need_nothing(world):
     world.compute("y", needs=["x"], inline={"x": b"1"})
-    assert world.queue[0].inline["x"] == b"1" and world.fetches == []
+    assert world.queue[0].inline["x"] == b"1"
+    assert world.fetches == []
 
 
 def test_a_chain_sent_ahead_runs_without_a_word_in_between(world):
@@ -268,7 +277,9 @@ def test_a_failed_input_leaves_its_dependants_waiting_for_the_scheduler(world):
     world.fail("x")
     assert [type(m) for m in world.said()] == [ms.TasksFailed]
     world.hear(ms.CancelTasks(["y"], [attempt]))
-    assert world.said() == [] and not world.machine.tasks and not world.machine.awaited
+    assert world.said() == []
+    assert not world.machine.tasks
+    assert not world.machine.awaited
 
 
 def test_a_retried_input_wakes_its_dependant(world):
@@ -285,9 +296,11 @@ def test_inputs_are_fetched_in_one_batch_a_peer(world):
     world.compute("y", needs=["a", "b", "c"], where={"a": ["p"], "b": ["p"], "c": ["q"]})
     assert [(f.address, f.keys) for f in world.fetches] == [("p", ["a", "b"]), ("q", ["c"])]
     world.post(ev.Fetched(world.fetches[0].request, ["a", "b"], [b"1", b"2"]))
-    assert world.said() == [ms.ReplicasAdded(["a", "b"])] and world.handed() == []
+    assert world.said() == [ms.ReplicasAdded(["a", "b"])]
+    assert world.handed() == []
     world.post(ev.Fetched(world.fetches[1].request, ["c"], [b"3"]))
-    assert world.said() == [ms.ReplicasAdded(["c"])] and world.handed() == ["y"]
+    assert world.said() == [ms.ReplicasAdded(["c"])]
+    assert world.handed() == ["y"]
 
 
 def test_one_request_a_peer_the_next_batch_gathers_meanwhile(world):
@@ -310,7 +323,8 @@ def test_sources_are_tried_in_turn_and_then_the_task_goes_back(world):
     world.post(ev.FetchFailed(2, "no route"))
     assert [f.address for f in world.fetches] == ["p", "q"]
     assert world.said() == [ms.TasksReturned(["y"], [attempt], [[["a", "p"], ["a", "q"]]])]
-    assert not world.machine.tasks and not world.machine.fetches.wanted
+    assert not world.machine.tasks
+    assert not world.machine.fetches.wanted
 
 
 def test_an_unreachable_peer_is_not_asked_for_the_next_batch(world):
@@ -332,7 +346,8 @@ def test_a_copy_that_nobody_waits_for_any_more_is_not_kept(world):
     [attempt] = world.compute("y", needs=["a"], where={"a": ["p"]})
     world.hear(ms.CancelTasks(["y"], [attempt]))
     world.post(ev.Fetched(1, ["a"], [b"1"]))
-    assert world.said() == [] and world.stored == {}
+    assert world.said() == []
+    assert world.stored == {}
 
 
 def test_a_key_wanted_again_while_the_old_request_is_open(world):
@@ -340,7 +355,8 @@ def test_a_key_wanted_again_while_the_old_request_is_open(world):
     world.hear(ms.CancelTasks(["y"], [attempt]))
     world.compute("y", needs=["a"], where={"a": ["q"]})
     world.post(ev.Fetched(1, ["a"], [b"1"]))
-    assert world.handed() == ["y"] and world.said() == [ms.ReplicasAdded(["a"])]
+    assert world.handed() == ["y"]
+    assert world.said() == [ms.ReplicasAdded(["a"])]
     world.post(ev.Fetched(2, ["a"], [b"1"]))
     assert world.said() == []
 
@@ -361,7 +377,9 @@ def test_an_input_that_the_disk_lost_is_reported(world):
     world.start()
     world.post(ev.NotRun(["y"], [first], [["x"]]))
     [back] = world.said()
-    assert sorted(back.keys) == ["y", "z"] and back.missing == [[["x", "tcp://w"]]] * 2 and world.stored == {}
+    assert sorted(back.keys) == ["y", "z"]
+    assert back.missing == [[["x", "tcp://w"]]] * 2
+    assert world.stored == {}
     assert second in back.attempts
 
 
@@ -372,7 +390,8 @@ def test_released_data_is_dropped(world):
     world.compute("x")
     world.run("x")
     world.hear(ms.ReleaseData(["x", "unknown", "x"]))
-    assert world.stored == {} and world.machine.memory.total_nbytes == 0
+    assert world.stored == {}
+    assert world.machine.memory.total_nbytes == 0
 
 
 def test_data_that_a_task_needs_outlives_its_release(world):
@@ -394,7 +413,9 @@ def test_a_cancelled_task_is_forgotten_without_a_word(world, where):
         world.compute("busy")
     [attempt] = world.compute("x", needs=["a"], where={"a": ["p"]}) if where == "waiting" else world.compute("x")
     world.hear(ms.CancelTasks(["x"], [attempt]))
-    assert world.said() == [] and "x" not in world.machine.tasks and "x" not in world.handed()
+    assert world.said() == []
+    assert "x" not in world.machine.tasks
+    assert "x" not in world.handed()
 
 
 def test_a_cancelled_running_call_ends_as_an_orphan(world):
@@ -404,7 +425,9 @@ def test_a_cancelled_running_call_ends_as_an_orphan(world):
     world.compute("next")
     assert world.handed() == []  # the thread is still busy
     world.finish("x")
-    assert world.said() == [] and world.stored == {} and world.handed() == ["next"]
+    assert world.said() == []
+    assert world.stored == {}
+    assert world.handed() == ["next"]
 
 
 def test_a_new_attempt_beside_an_orphan_of_the_same_key():
@@ -418,7 +441,8 @@ def test_a_new_attempt_beside_an_orphan_of_the_same_key():
     assert world.said() == [done("x", new)]
     world.running["x"] = orphan
     world.finish("x", payload=b"old")
-    assert world.said() == [] and world.stored == {"x": b"v"}
+    assert world.said() == []
+    assert world.stored == {"x": b"v"}
 
 
 def test_a_newer_attempt_replaces_an_older_one(world):
@@ -454,7 +478,9 @@ def test_what_waits_or_is_ready_is_given_at_once(world):
 def test_a_handed_task_is_withdrawn(world):
     [attempt] = world.compute("x")
     world.hear(ms.StealTasks(["x"], [attempt]))
-    assert world.said() == [ms.StealAnswer(["x"], [attempt], [True])] and not world.machine.tasks and not world.machine.slots.busy
+    assert world.said() == [ms.StealAnswer(["x"], [attempt], [True])]
+    assert not world.machine.tasks
+    assert not world.machine.slots.busy
 
 
 def test_a_steal_that_comes_too_late(world):
@@ -472,7 +498,8 @@ def test_a_stolen_task_that_is_cancelled_meanwhile_is_still_answered():
     assert [type(e) for e in effects] == [ev.Withdraw]
     world.hear(ms.CancelTasks(["x"], [attempt]))
     world.post(ev.Withdrawn(["x"], [attempt], [True]))
-    assert world.said() == [ms.StealAnswer(["x"], [attempt], [True])] and not world.machine.slots.busy
+    assert world.said() == [ms.StealAnswer(["x"], [attempt], [True])]
+    assert not world.machine.slots.busy
 
 
 # --- the link
@@ -483,12 +510,14 @@ def test_hello_comes_first_and_heartbeats_follow():
     assert world.did(ev.Connect) == [ev.Connect()]
     world.post(ev.Connected())
     [hello] = world.said()
-    assert type(hello) is ms.WorkerHello and hello.held_keys == []
+    assert type(hello) is ms.WorkerHello
+    assert hello.held_keys == []
     world.hear(ms.Welcome(False, {"heartbeat_s": 3}))
     assert world.machine.next_wake() == 3
     world.now = 3
     world.post(Tick())
-    assert world.did(ev.Beat) == [ev.Beat({"executing": 0, "ready": 0, "managed_bytes": 0})] and world.machine.next_wake() == 6
+    assert world.did(ev.Beat) == [ev.Beat({"executing": 0, "ready": 0, "managed_bytes": 0})]
+    assert world.machine.next_wake() == 6
 
 
 def test_a_lost_link_leaves_orphans_and_what_is_held(world):
@@ -497,9 +526,12 @@ def test_a_lost_link_leaves_orphans_and_what_is_held(world):
     world.start()
     world.said()
     world.post(LinkLost(ev.SCHEDULER, "gone"))
-    assert world.did(ev.Connect) == [ev.Connect()] and world.did(ev.DropFunctions) == [ev.DropFunctions(["f"])]
+    assert world.did(ev.Connect) == [ev.Connect()]
+    assert world.did(ev.DropFunctions) == [ev.DropFunctions(["f"])]
     world.finish("running")
-    assert not world.machine.tasks and world.handed() == [] and set(world.stored) == {"kept"}
+    assert not world.machine.tasks
+    assert world.handed() == []
+    assert set(world.stored) == {"kept"}
     world.post(ev.Connected())
     [hello] = world.said()
     assert (hello.held_keys, hello.held_nbytes, hello.held_types) == (["kept"], [1], ["int"])
@@ -514,7 +546,8 @@ def test_what_the_old_link_wanted_stolen_is_not_answered_on_the_new_one(world):
     world.said()
     world.hear(ms.Welcome(False, {}))
     world.post(ev.Withdrawn(["x"], [attempt], [True]))
-    assert world.said() == [] and not world.machine.slots.busy
+    assert world.said() == []
+    assert not world.machine.slots.busy
 
 
 def test_attempts_to_connect_back_off_and_end():
@@ -527,13 +560,15 @@ def test_attempts_to_connect_back_off_and_end():
             waits.append(wake - world.now)
             world.now = wake
             world.post(Tick())
-    assert waits == [1, 2, 3, 3] and world.machine.link.state == "ended"
+    assert waits == [1, 2, 3, 3]
+    assert world.machine.link.state == "ended"
 
 
 def test_a_wrong_token_is_final():
     world = World()
     world.post(ev.ConnectFailed("wrong token", final=True))
-    assert world.did(ev.End) == [ev.End("wrong token")] and world.machine.next_wake() is None
+    assert world.did(ev.End) == [ev.End("wrong token")]
+    assert world.machine.next_wake() is None
 
 
 def test_a_scheduler_that_hangs_up_before_its_welcome_is_not_called_at_once():
@@ -541,13 +576,16 @@ def test_a_scheduler_that_hangs_up_before_its_welcome_is_not_called_at_once():
     world.did(ev.Connect)
     world.post(ev.Connected())
     world.post(LinkLost(ev.SCHEDULER, "full"))
-    assert world.did(ev.Connect) == [] and world.machine.next_wake() is not None
+    assert world.did(ev.Connect) == []
+    assert world.machine.next_wake() is not None
 
 
 def test_goodbye_of_the_scheduler_ends_the_worker(world):
     world.compute("x")
     world.hear(ms.Goodbye("closed"))
-    assert world.did(ev.End) == [ev.End("closed")] and not world.machine.tasks and world.machine.next_wake() is None
+    assert world.did(ev.End) == [ev.End("closed")]
+    assert not world.machine.tasks
+    assert world.machine.next_wake() is None
 
 
 def test_stop_says_goodbye(world):
@@ -559,7 +597,8 @@ def test_stop_says_goodbye(world):
 
 def test_a_message_that_is_not_for_workers_is_logged(world):
     world.hear(ms.KeysLost([], ""))
-    assert [type(e) for e in world.other] == [Log] and world.said() == []
+    assert [type(e) for e in world.other] == [Log]
+    assert world.said() == []
 
 
 # --- scattered data and task clients
@@ -569,7 +608,9 @@ def test_scattered_data_is_answered_when_the_scheduler_knows(world):
     world.compute("y", needs=["d"])
     world.post(ev.DataPut(7, "c", ["d", "d"], [b"12", b"12"], ["bytes", "bytes"]))
     [add] = world.said()
-    assert add == ms.AddData(1, "c", ["d"], [2], ["bytes"]) and world.handed() == ["y"] and world.did(ev.AnswerPut) == []
+    assert add == ms.AddData(1, "c", ["d"], [2], ["bytes"])
+    assert world.handed() == ["y"]
+    assert world.did(ev.AnswerPut) == []
     world.hear(ms.Reply(1, None, None))
     assert world.did(ev.AnswerPut) == [ev.AnswerPut(7, None)]
 
@@ -578,7 +619,8 @@ def test_scattered_data_without_a_scheduler_is_refused():
     world = World()
     world.post(ev.DataPut(7, "c", ["d"], [b"1"], ["bytes"]))
     [answer] = world.did(ev.AnswerPut)
-    assert answer.failure.kind == "ConnectionFailed" and world.stored == {}
+    assert answer.failure.kind == "ConnectionFailed"
+    assert world.stored == {}
 
 
 def test_a_scatter_under_way_fails_with_the_link_and_its_data_is_offered(world):
@@ -609,7 +651,8 @@ def test_a_task_client_ends_with_the_link(world):
     world.hear(ms.Welcome(False, {}))
     world.said()
     world.post(ev.FromClient("c", ms.WantKeys(["x"])))
-    assert [e.client for e in world.did(ev.CutClient)] == ["c"] and world.said() == []
+    assert [e.client for e in world.did(ev.CutClient)] == ["c"]
+    assert world.said() == []
 
 
 def test_the_journal_tells_the_story(world):
