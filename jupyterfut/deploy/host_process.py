@@ -77,11 +77,12 @@ class HostProcess:
     async def close(self) -> None:
         """Tell the child to end, wait until it has, kill it if it takes too long."""
         self._attach()
-        self._closing = True
-        self._timer.cancel()
-        self._say({"op": "close"})
-        self._close_stdin()
-        self._timer = asyncio.get_running_loop().call_later(self._close_timeout_s, self._on_close_timeout)
+        if not self._ended and not self._closing:
+            self._closing = True
+            self._timer.cancel()
+            self._say({"op": "close"})
+            self._close_stdin()
+            self._timer = asyncio.get_running_loop().call_later(self._close_timeout_s, self._on_close_timeout)
         await self._gone.wait()
 
     def end_now(self) -> None:

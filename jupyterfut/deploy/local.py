@@ -136,8 +136,12 @@ class LocalCluster(Cluster):
         super().__init__(None if asynchronous else loop_thread)
         if self._owns_loop_thread and loop_thread is not None:
             loop_thread.start()
-        if wait and not asynchronous:
-            self._sync(self.ready())
+        if wait and loop_thread is not None:
+            try:
+                loop_thread.run(self.ready())
+            except BaseException:  # KeyboardInterrupt too: nobody will have this cluster to close it
+                self.close()
+                raise
 
     @classmethod
     def launch(cls, *, loop_thread: LoopThread | None = None, **options: Any) -> LocalCluster:
