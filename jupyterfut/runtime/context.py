@@ -8,7 +8,7 @@ asked for by the user. Outside of tasks nothing of this does anything.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from time import perf_counter
@@ -102,23 +102,23 @@ class TaskContext:
         self._away_since = None
 
 
+class Desk:
+    """What one thread of an executor has in hand. The context is made when somebody asks, since few tasks do."""
+
+    __slots__ = ("call", "context", "make_context")
+
+    def __init__(self, make_context: Callable[[Call, bool], TaskContext]) -> None:
+        self.make_context = make_context
+        self.call: Call | None = None
+        self.context: TaskContext | None = None
+
+
 class _Here(threading.local):
-    """What this thread runs. The context is made when somebody asks, since few tasks do."""
-
-    call: Call | None = None
-    context: TaskContext | None = None
-    home: Home | None = None
-
-
-class Home(Protocol):
-    """Who makes contexts for the calls of a thread: its executor."""
-
-    def context(self, call: Call, in_loop: bool) -> TaskContext:
-        """A new context of this call."""
+    desk: Desk | None = None
 
 
 here = _Here()
-"""Written by the executor around each call; read by `current_task`."""
+"""An executor's thread puts its desk here, once, and writes on the desk around each call."""
 
 in_coroutine: ContextVar[TaskContext | None] = ContextVar("jupyterfut_task", default=None)
 """The task whose `async def` function this coroutine (or what it started with `asyncio.to_thread`) belongs to."""
@@ -130,14 +130,12 @@ def current_task() -> TaskContext | None:
     >>> current_task() is None
     True
     """
-    call = here.call
-    if call is None:
+    desk = here.desk
+    if desk is None or desk.call is None:
         return in_coroutine.get()
-    context = here.context
-    if context is None:
-        assert here.home is not None
-        context = here.context = here.home.context(call, False)
-    return context
+    if desk.context is None:
+        desk.context = desk.make_context(desk.call, False)
+    return desk.context
 
 
 @contextmanager

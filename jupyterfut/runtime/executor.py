@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from jupyterfut.core.worker.events import Blocked, Call, Unblocked
 from jupyterfut.errors import Reschedule, SerializationError
 from jupyterfut.ids import Attempt, FunctionId, Key
-from jupyterfut.runtime.context import TaskContext, here, in_coroutine
+from jupyterfut.runtime.context import Desk, TaskContext, here, in_coroutine
 from jupyterfut.runtime.store import Store, ValueLost
 from jupyterfut.serde import dumps_result, failure_from_exception, forget_function, loads, loads_call, loads_function, sizeof, type_name
 from jupyterfut.serde.calls import local_call
@@ -66,6 +66,16 @@ class Unrun:
         self.lost = lost
 
 
+class Function:
+    """A function that calls name. It is unpickled by the first thread that needs it."""
+
+    __slots__ = ("payload", "target")
+
+    def __init__(self, payload: Payload) -> None:
+        self.payload = payload
+        self.target: Callable[..., Any] | None = None
+
+
 Outcome: TypeAlias = Done | Raised | Unrun | Blocked | Unblocked
 
 
@@ -87,8 +97,8 @@ class Executor:
         self._nthreads = nthreads
         self._name = name
         self._local = local
-        self._functions: dict[FunctionId, Payload] = {}
-        self._queue: SimpleQueue[tuple[Call, Payload | None] | None] = SimpleQueue()
+        self._functions: dict[FunctionId, Function] = {}
+        self._queue: SimpleQueue[tuple[Call, Function | None] | None] = SimpleQueue()
         self._unstarted: dict[Attempt, Call] = {}  # whoever pops a call from here, a thread or `withdraw`, has it
 
         self._lock = threading.Lock()
@@ -105,7 +115,7 @@ class Executor:
 
     def learn(self, ids: list[FunctionId], payloads: list[Payload]) -> None:
         """Calls that come may name these functions."""
-        self._functions.update(zip(ids, payloads, strict=True))
+        self._functions.update(zip(ids, map(Function, payloads), strict=True))
 
     def forget(self, ids: list[FunctionId]) -> None:
         """No call that comes names these functions."""
@@ -183,7 +193,7 @@ class Executor:
         thread.start()
 
     def _main(self) -> None:
-        here.home = self
+        desk = here.desk = Desk(self.context)
         queue, unstarted, run = self._queue, self._unstarted, self._run
         try:
             while True:
@@ -194,7 +204,7 @@ class Executor:
                 if job is not None:
                     call, function = job
                     if unstarted.pop(call.attempt, None) is not None:
-                        run(call, function)
+                        run(desk, call, function)
                     del job, call, function
                 elif self._closed:
                     return
@@ -266,8 +276,8 @@ class Executor:
             self._asleep = False
             self._wake()
 
-    def _run(self, call: Call, function: Payload | None) -> None:
-        here.call = call
+    def _run(self, desk: Desk, call: Call, function: Function | None) -> None:
+        desk.call = call
         start = perf_counter()
         outcome: Outcome
         try:
@@ -276,11 +286,11 @@ class Executor:
             target, args, kwargs = self._load(call, function)
             value = target(*args, **kwargs)
             if type(value) is CoroutineType:
-                value = self._await(call, value)
+                value = self._await(desk, call, value)
             duration_s = perf_counter() - start
             payload, nbytes, holds = self._dump(call, value)
-            if here.context is not None:
-                duration_s -= here.context.waited_s()
+            if desk.context is not None:
+                duration_s -= desk.context.waited_s()
             outcome = (call.key, call.attempt, payload, _NAMES.get(type(value)) or type_name(value), nbytes, duration_s, holds)
         except Reschedule:
             outcome = Unrun(call.key, call.attempt, [])
@@ -289,16 +299,18 @@ class Executor:
         except BaseException as error:  # noqa: BLE001  # whatever the user's code raises, SystemExit included, is the task's failure
             failure = failure_from_exception(error, call.key, local=self._local)
             outcome = Raised(call.key, call.attempt, failure, perf_counter() - start)
-        here.call = here.context = None
+        desk.call = desk.context = None
         # The values die when this returns: what the death of a future inside them says comes after the outcome.
         self.outcomes.append(outcome)
         if self._asleep:
             self._asleep = False
             self._wake()
 
-    def _load(self, call: Call, function: Payload) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+    def _load(self, call: Call, function: Function) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
         try:
-            target = loads_function(call.function, function)
+            target = function.target
+            if target is None:
+                target = function.target = loads_function(call.function, function.payload)
             if not call.dependencies:
                 args, kwargs = loads_call(call.args)
             else:
@@ -318,8 +330,8 @@ class Executor:
         nbytes = sizeof(value)
         return Local(value, nbytes), nbytes, []
 
-    def _await(self, call: Call, coroutine: CoroutineType[Any, Any, Any]) -> Any:
-        context = here.context = self.context(call, True)
+    def _await(self, desk: Desk, call: Call, coroutine: CoroutineType[Any, Any, Any]) -> Any:
+        context = desk.context = self.context(call, True)
         token = in_coroutine.set(context)
         try:
             future = asyncio.run_coroutine_threadsafe(coroutine, self._client_link.loop)
