@@ -435,6 +435,10 @@ class SchedulerMachine:
             task.blocked = True
             worker.blocked += 1
             self.state.touched[worker] = None
+            # What was sent ahead of it may wait for long, and must not take the room of what it waits for itself.
+            recommendations: Recommendations = []
+            self.transitions.recall_ahead(task, recommendations)
+            self.transitions.settle(recommendations)
 
     def _unblocked(self, worker: WorkerState, message: m.TaskUnblocked) -> None:
         task = self._current(worker, message.key, message.attempt)

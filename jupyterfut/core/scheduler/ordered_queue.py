@@ -2,8 +2,8 @@
 
 Tasks nearly always arrive in order, so each priority has a lane (a deque) and append and pop cost the same however long it is; a heap would cost
 20 comparisons a task at a million tasks. A task that comes late (it ran before and its worker died) goes into the lane's small heap of latecomers.
-Nothing is ever taken from the middle: a task that was cancelled meanwhile is passed over when its turn comes, because its state is not `queued`.
-`length` counts queued tasks only and is kept by the transitions.
+Nothing is ever taken from the middle: a task that leaves without having been taken (cancelled, an input lost) is noted in `ghosts`, and one entry of it is
+passed over for each time that it left; it may have been queued again by then. `length` counts queued tasks only.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ class Lane:
 class ReadyQueue:
     """Queued tasks in the order in which they should start."""
 
-    __slots__ = ("lanes", "late_count", "length", "order")
+    __slots__ = ("ghosts", "lanes", "late_count", "length", "order")
 
     def __init__(self) -> None:
         self.lanes: dict[float, Lane] = {}
         self.order: list[float] = []  # the lanes' negated priorities, sorted
         self.length = 0
         self.late_count = 0
+        self.ghosts: dict[TaskState, int] = {}  # how many entries of a task are to be passed over
 
     def push(self, task: TaskState) -> None:
         rank = -task.options.priority
@@ -52,15 +53,28 @@ class ReadyQueue:
             in_order.append(task)
         self.length += 1
 
+    def leave(self, task: TaskState) -> None:
+        """The task is not queued any more."""
+        self.length -= 1
+        self.ghosts[task] = self.ghosts.get(task, 0) + 1
+
+    def _passed_over(self, task: TaskState) -> bool:
+        """Whether the entry at hand is one that the task has left behind. Says so once for each."""
+        count = self.ghosts.pop(task, 0)
+        if count > 1:
+            self.ghosts[task] = count - 1
+        return count > 0
+
     def peek(self) -> TaskState | None:
         """The next task, which stays where it is."""
         while self.order:
             lane = self.lanes[self.order[0]]
             in_order, late = lane.in_order, lane.late
-            while in_order and in_order[0].state != "queued":
-                in_order.popleft()
-            while late and late[0][2].state != "queued":
-                heapq.heappop(late)
+            if self.ghosts:
+                while in_order and self._passed_over(in_order[0]):
+                    in_order.popleft()
+                while late and self._passed_over(late[0][2]):
+                    heapq.heappop(late)
             if late and (not in_order or late[0][0] <= in_order[0].seq):
                 return late[0][2]
             if in_order:
@@ -92,7 +106,7 @@ class ReadyQueue:
             else:
                 for _ in range(min(count - len(taken), len(in_order))):
                     task = in_order.popleft()
-                    if task.state == "queued":
+                    if not (self.ghosts and self._passed_over(task)):
                         taken.append(task)
         self.length -= len(taken)
         return taken

@@ -211,7 +211,7 @@ class Transitions:
 
     def unqueue(self, task: TaskState, recommendations: Recommendations) -> None:
         """queued -> waiting: an input has been lost."""
-        self.queue_of(task).length -= 1
+        self.queue_of(task).leave(task)
         self._wait(task, recommendations)
 
     def lose(self, task: TaskState, recommendations: Recommendations) -> None:
@@ -270,7 +270,7 @@ class Transitions:
                 post.cancel(self.state, task)
             self.unload(task)
         elif task.state == QUEUED:
-            self.queue_of(task).length -= 1
+            self.queue_of(task).leave(task)
         self._failed(task, recommendations)
 
     def fail_processing(self, task: TaskState, recommendations: Recommendations) -> None:
@@ -306,7 +306,7 @@ class Transitions:
                 post.cancel(self.state, task)
                 self.unload(task)
             elif start == QUEUED:
-                self.queue_of(task).length -= 1
+                self.queue_of(task).leave(task)
             self._leave_inputs(task, recommendations)
             if task.holds:
                 self.unhold(task, recommendations)
@@ -368,7 +368,7 @@ class Transitions:
             self.unload(task)
             self.recall_ahead(task, recommendations)
         elif start == QUEUED:
-            self.queue_of(task).length -= 1
+            self.queue_of(task).leave(task)
         if start in ACTIVE:
             task.state = PROCESSING  # for `_arrived`: it leaves its inputs
         task.failure = None
