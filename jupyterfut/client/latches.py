@@ -87,15 +87,16 @@ class LoopGate:
             self._future.set_result(None)
 
     async def wait(self, timeout_s: float | None) -> bool:
-        """Wait until it opens; False after `timeout_s` seconds."""
-        if timeout_s is None:
-            await self._future
-            return True
+        """Wait until it opens; False after `timeout_s` seconds. Inside an `async def` task, the task counts as seceded meanwhile."""
         if self._future.done():
             return True
-        if timeout_s <= 0:
+        if timeout_s is not None and timeout_s <= 0:
             return False
-        await asyncio.wait([self._future], timeout=timeout_s)
+        with blocking():
+            if timeout_s is None:
+                await self._future
+            else:
+                await asyncio.wait([self._future], timeout=timeout_s)
         return self._future.done()
 
 

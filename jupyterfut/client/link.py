@@ -46,7 +46,7 @@ class SchedulerLink:
     async def open(self, timeout_s: float | None) -> None:
         """Connect, and be welcomed. Raises what `comm.connect` raises, and ConnectionFailed when the scheduler leaves before its welcome."""
         session = self._session
-        session.link = self
+        session.start(self)
         gate = LoopGate()
         session.welcomed = Answer(gate.open)
         await self._dialer.connect(timeout_s if timeout_s is not None else settings().comm.connect_timeout_s)
@@ -100,7 +100,7 @@ class WorkerLink:
     def open(self) -> None:
         """Say hello. On the worker's loop."""
         session, door = self._session, self._door
-        session.link = self
+        session.start(self)
         door.on_flush = session.drain_commands
         session.before_release = door.flush_outcomes
         self._stream.start(session.receive, self._lost)

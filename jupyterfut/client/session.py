@@ -58,6 +58,7 @@ class Session:
         self.asleep = True  # nobody has called for `drain` yet
         self.closed: str | None = None  # why, once it is
         self.link: Link | None = None
+        self.started = False  # until then, what is left for the loop stays where it is
         self.thread_id = 0  # of the thread that runs the loop
         self.info: dict[str, Any] = {}  # what the scheduler said in its welcome
         self.cluster_id: str | None = None  # the scheduler's id, if it told
@@ -149,6 +150,8 @@ class Session:
     def drain(self) -> None:
         """Handle everything that user threads have left, in order."""
         self.asleep = True  # first: who appends after our look at the deques finds it so, and wakes us again
+        if not self.started:
+            return
         deaths = self.deaths
         dead = [deaths.popleft() for _ in range(len(deaths))]
         if not dead:
@@ -172,7 +175,7 @@ class Session:
 
     def drain_commands(self) -> None:
         """The same without the deaths."""
-        if self.commands:
+        if self.commands and self.started:
             effects: list[Any] = []
             self._take_commands(effects)
             self.perform(effects)
@@ -212,8 +215,15 @@ class Session:
             effects = self.machine.handle(event, time.monotonic())
         self.perform(effects)
 
+    def start(self, link: Link) -> None:
+        """There is a way to the scheduler, or will be."""
+        self.link = link
+        self.started = True
+        self.wake()
+
     def lose(self, reason: str) -> None:
         """The link will not come back: all futures end, and nothing more is accepted."""
+        self.started = True
         self.drain()
         if self.closed is None:
             self.closed = f"the connection to the scheduler is lost: {reason}"
@@ -221,6 +231,7 @@ class Session:
 
     def leave(self, reason: str) -> None:
         """Say goodbye, and end all futures."""
+        self.started = True
         self.drain()
         if self.closed is None:
             self.closed = reason

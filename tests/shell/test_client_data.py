@@ -14,7 +14,7 @@ from jupyterfut.errors import LostData, SerializationError
 
 numpy = pytest.importorskip("numpy")
 
-Pair = namedtuple("Pair", "a b")  # noqa: PYI024  # the plain kind is what users make
+Pair = namedtuple("Pair", "a b")  # the plain kind is what users make
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import pytest
 from jupyterfut import CancelledError, Client, Executor, Future, Task, TimeoutError, fire_and_forget, futures_of  # noqa: A004
 from jupyterfut.errors import SerializationError
 
-Point = namedtuple("Point", "x y")  # noqa: PYI024  # the plain kind is what users make
+Point = namedtuple("Point", "x y")  # the plain kind is what users make
 
 
 @pytest.fixture

@@ -170,10 +170,7 @@ def test_one_thread_adds_while_another_iterates(client: Client, held: Held) -> N
 
 def test_async_for_works_in_any_loop(client: Client) -> None:
     async def collect() -> list[int]:
-        found = []
-        seq = as_completed(client.map(inc, range(5)))
-        async for future in seq:
-            found.append(await future)
+        found = [await future async for future in as_completed(client.map(inc, range(5)))]
         batches = [pair async for batch in as_completed(client.map(inc, range(5, 8)), with_results=True).batches() for pair in batch]
         return sorted(found) + sorted(result for _, result in batches)
 

@@ -240,6 +240,19 @@ def test_nobody_listens(monkeypatch):
     run(story)
 
 
+def test_a_port_that_is_taken():
+    async def story():
+        async with scheduler() as script:
+            port = int(script.address.rpartition(":")[2])
+            w = worker(script, host="127.0.0.1", port=port)
+            with pytest.raises(ConnectionFailed, match=f"cannot listen at tcp://127.0.0.1:{port}"):
+                await w.start()
+            await w.close()
+            assert w.status == "closed"
+
+    run(story)
+
+
 def test_a_scheduler_that_sends_it_away():
     async def story():
         async with scheduler() as script:
