@@ -102,6 +102,7 @@ class WorkerLink:
         session, door = self._session, self._door
         session.start(self)
         door.on_flush = session.drain_commands
+        door.future_key = _future_key
         session.before_release = door.flush_outcomes
         self._stream.start(session.receive, self._lost)
         session.handle(ev.Connected())
@@ -122,3 +123,11 @@ class WorkerLink:
         if self._door.on_flush == self._session.drain_commands:
             self._door.on_flush = None
         self._session.before_release = None
+
+
+def _future_key(value: object) -> Key | None:
+    """For an in-process worker, whose results pass by reference: a future inside one belongs to the task's client, not to the one that will receive
+    it."""
+    from jupyterfut.client.futures import Future
+
+    return value.key if isinstance(value, Future) else None
