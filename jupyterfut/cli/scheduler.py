@@ -14,6 +14,7 @@ from pathlib import Path
 from jupyterfut.cli import options
 from jupyterfut.errors import ConfigError
 from jupyterfut.runtime import connections, interfaces
+from jupyterfut.runtime.host import new_event_loop
 
 
 def main(arguments: list[str]) -> int:
@@ -39,7 +40,8 @@ def main(arguments: list[str]) -> int:
     if args.connection_file and not Path(args.connection_file).absolute().parent.is_dir():
         raise ConfigError(f"--connection-file: there is no directory {Path(args.connection_file).absolute().parent}")
     args.tls_ca = args.tls_ca and str(Path(args.tls_ca).absolute())  # clients that read it from the connection file are elsewhere
-    return asyncio.run(_serve(args, token))
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(_serve(args, token))
 
 
 async def _serve(args: argparse.Namespace, token: str) -> int:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from jupyterfut.cli import options
 from jupyterfut.errors import ConfigError
 from jupyterfut.runtime import connections, interfaces
+from jupyterfut.runtime.host import new_event_loop
 from jupyterfut.runtime.process import cpu_count, on_stop_signals, parse_memory_limit
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def main(arguments: list[str]) -> int:
         raise ConfigError(
             f"no token is known for {address}: give --token-file, or set JUPYTERFUT_TOKEN, or run on a machine with its connection file"
         )
-    return asyncio.run(_serve(args, address, options.security(args, token, ca=ca)))
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(_serve(args, address, options.security(args, token, ca=ca)))
 
 
 def _find(target: str) -> tuple[str, str | None, str | None]:

@@ -9,14 +9,14 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from jupyterfut.comm.addresses import format_address, parse_address
 from jupyterfut.comm.framed import HANDSHAKE_BYTES, FramedStream, established
 from jupyterfut.comm.security import Security
 from jupyterfut.comm.stream import Stream
 from jupyterfut.comm.tcp import TcpListener, bind, open_socket, tune
-from jupyterfut.errors import ConnectionFailed, HandshakeError, ProtocolError
+from jupyterfut.errors import ConnectionFailed, HandshakeError
 from jupyterfut.ids import Address
 from jupyterfut.wire.codec import Buffer, PackLocal
 from jupyterfut.wire.framing import FrameLimits
@@ -33,9 +33,9 @@ class TlsStream(FramedStream, asyncio.BufferedProtocol):
     # --- asyncio's half
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)  # uvloop's has all of its methods and is not a subclass
         self._transport = transport
-        transport.set_write_buffer_limits(high=2**62)  # `pending_bytes` says how much waits; nobody pauses
+        transport.set_write_buffer_limits(high=2**31 - 1)  # `pending_bytes` says how much waits; nobody pauses
         own, peer = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
         self.local_address = format_address("tls", own[0], own[1]) if own else self.local_address
         self.peer_address = format_address("tls", peer[0], peer[1]) if peer else self.peer_address
@@ -50,13 +50,7 @@ class TlsStream(FramedStream, asyncio.BufferedProtocol):
         if self._handshake is not None:
             self._handshake_received(bytes(self._scratch[:nbytes]))
             return
-        try:
-            frames = self._reader.received(nbytes)
-        except ProtocolError as error:
-            self._broken(error)
-            return
-        if frames:
-            self._deliver(frames)
+        self._deliver(self._reader.received(nbytes))
 
     def eof_received(self) -> None:
         self._ended("the other side closed the connection")
@@ -158,7 +152,8 @@ async def listen(
         tune(accepted)
         peer = format_address("tls", *accepted.getpeername()[:2])
         try:
-            _, made = await loop.connect_accepted_socket(stream, accepted, ssl=context, ssl_handshake_timeout=handshake_timeout_s)
+            made = stream()  # uvloop's call returns its own protocol, not this one
+            await loop.connect_accepted_socket(lambda: made, accepted, ssl=context, ssl_handshake_timeout=handshake_timeout_s)
         except (OSError, EOFError) as error:
             accepted.close()
             raise HandshakeError(f"{peer}: TLS failed: {error}") from error
