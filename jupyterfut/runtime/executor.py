@@ -99,6 +99,7 @@ class Executor:
         self._local = local
         self._functions: dict[FunctionId, Function] = {}
         self._queue: SimpleQueue[tuple[Call, Function | None] | None] = SimpleQueue()
+        self._fresh: dict[Key, Payload] | None = {} if nthreads == 1 else None  # results that the loop has not stored yet, for the calls behind
         self._unstarted: dict[Attempt, Call] = {}  # whoever pops a call from here, a thread or `withdraw`, has it
 
         self._lock = threading.Lock()
@@ -141,6 +142,13 @@ class Executor:
         self._asleep = True  # before the look at the deque: who appends after it wakes us again
         outcomes = self.outcomes
         return [outcomes.popleft() for _ in range(len(outcomes))]
+
+    def stored(self, keys: list[Key]) -> None:
+        """The loop has taken note of these results: the store has those that are wanted."""
+        fresh = self._fresh
+        if fresh is not None:
+            for key in keys:
+                fresh.pop(key, None)
 
     def close(self) -> None:
         """No more calls. Idle threads end now, the others when their call does; none is waited for. Idempotent."""
@@ -299,6 +307,9 @@ class Executor:
         except BaseException as error:  # noqa: BLE001  # whatever the user's code raises, SystemExit included, is the task's failure
             failure = failure_from_exception(error, call.key, local=self._local)
             outcome = Raised(call.key, call.attempt, failure, perf_counter() - start)
+        else:
+            if self._fresh is not None:
+                self._fresh[call.key] = payload  # before anybody is told: the call behind may be the next
         desk.call = desk.context = None
         # The values die when this returns: what the death of a future inside them says comes after the outcome.
         self.outcomes.append(outcome)
@@ -314,8 +325,9 @@ class Executor:
             if not call.dependencies:
                 args, kwargs = loads_call(call.args)
             else:
-                inline, stored = call.inline, self._store.get
-                args, kwargs = loads_call(call.args, [loads(inline[key] if key in inline else stored(key)) for key in call.dependencies])
+                inline, fresh, stored = call.inline, self._fresh or {}, self._store.get
+                inputs = [loads(inline[key] if key in inline else fresh.get(key) or stored(key)) for key in call.dependencies]
+                args, kwargs = loads_call(call.args, inputs)
             return target, args, kwargs
         except ValueLost:
             raise

@@ -140,7 +140,12 @@ class Worker:
         self._store = Store(int(limits.memory_spill * self.memory_limit_bytes), self.local_directory)
         self._data_server = DataServer(self._store, self._on_put, local=self._local)
         self._data_links = DataLinks(self._security, self.settings.comm.connect_timeout_s)
-        self._listener: Listener = await listen(self._listen_address(), self._data_server.on_stream, security=self._security, hello={"role": "data"})
+        try:
+            self._listener: Listener = await listen(self._listen_address(), self._data_server.on_stream, security=self._security, hello={"role": "data"})
+        except (OSError, JupyterfutError, ValueError):
+            self.status = "closed"
+            self._finished.set()
+            raise
         self.address = Address(self._listener.address)
         self.client_link = ClientLink(loop, self.scheduler_address, self._from_client, self._report)
         thread_name = f"jupyterfut-{self.name}"
@@ -203,7 +208,7 @@ class Worker:
         self._finished.set()
 
     async def finished(self) -> None:
-        """Wait until the worker is closed, by whomever."""
+        """Wait until the worker is closed, by whomever. To be called after `start`."""
         await self._finished.wait()
 
     async def __aenter__(self) -> Worker:
@@ -305,6 +310,7 @@ class Worker:
             rows: list[Any] = list(group)
             if kind is tuple:
                 self._handle(_executed(rows))
+                self._executor.stored([row[0] for row in rows])
             elif kind is Raised:
                 self._handle(Failed([r.key for r in rows], [r.attempt for r in rows], [r.failure for r in rows], [r.duration_s for r in rows]))
             elif kind is Unrun:

@@ -61,6 +61,7 @@ class SimWorker(Node):
         self.link: Link | None = None
         self.busy = 0
         self.run_queue: deque[Thread] = deque()
+        self.fresh: dict[Key, Payload] = {}  # results that the machine has not heard of yet, for the calls behind their makers
         self.threads: dict[tuple[Key, Attempt], Thread] = {}
         self.rejoining: deque[Thread] = deque()
         self.store: dict[Key, Payload] = {}
@@ -178,22 +179,29 @@ class SimWorker(Node):
             self.busy += 1
             thread.started = True
             thread.started_at = self.clock.now
-            thread.body = body(thread.call, self._inputs(thread), self.world.oracle, self._open_client)
+            inputs, lost = self._inputs(thread)
+            if lost:
+                self._ended(thread, (ev.NotRun, thread.key, thread.attempt, lost))
+                continue
+            thread.body = body(thread.call, inputs, self.world.oracle, self._open_client)
             self._advance(thread, None, None)
         while self.rejoining and self.busy < self.plan.nthreads:
             self._retake(self.rejoining.popleft())
 
-    def _inputs(self, thread: Thread) -> list[int]:
+    def _inputs(self, thread: Thread) -> tuple[list[int], list[Key]]:
+        """The values, and the inputs that are missing, which they may be for a call that was handed over behind their makers."""
         values = []
         for key in thread.order.dependencies:
             payload = thread.order.inline.get(key)
             if payload is None:
-                payload = self.store.get(key)
+                payload = self.fresh.get(key) or self.store.get(key)
+            if payload is None and thread.order.early:  # type: ignore[attr-defined]  # the call is the machine's own task
+                return [], [key]
             assert payload is not None, f"{self}: {thread.key} attempt {thread.attempt} starts, and its input {key} is not here"
             value = decode(payload)[0]
             self.world.oracle.input_is_right(thread.key, key, value)
             values.append(value)
-        return values
+        return values, []
 
     def _advance(self, thread: Thread, payloads: list[Payload] | None, error: TaskError | None) -> None:
         """Run the thread until it waits for something."""
@@ -203,14 +211,17 @@ class SimWorker(Node):
                 pause = thread.body.throw(error) if error is not None else thread.body.send(payloads)
             except StopIteration as stop:
                 value, futures = stop.value
-                self._ended(thread, (ev.Executed, thread.key, thread.attempt, encode(value, thread.call.nbytes, futures), futures))
+                payload = encode(value, thread.call.nbytes, futures)
+                if self.plan.nthreads == 1:
+                    self.fresh[thread.key] = payload
+                self._ended(thread, (ev.Executed, thread.key, thread.attempt, payload, futures))
                 return
             except TaskError as raised:
                 failure = Failure(raised.kind, raised.text, b"pickled", "", thread.key)
                 self._ended(thread, (ev.Failed, thread.key, thread.attempt, failure))
                 return
             except TaskRescheduled:
-                self._ended(thread, (ev.NotRun, thread.key, thread.attempt))
+                self._ended(thread, (ev.NotRun, thread.key, thread.attempt, []))
                 return
             payloads = error = None
             if type(pause) is Work:
@@ -267,6 +278,8 @@ class SimWorker(Node):
             self.after(self.world.lag_s(), self._flush)
 
     def _flush(self) -> None:
+        if self.task_client is not None:
+            self.task_client.hand_over()  # what a task submitted comes before its result, which may contain those futures
         rows, self.outcomes = self.outcomes, []
         start = 0
         while start < len(rows):
@@ -278,6 +291,8 @@ class SimWorker(Node):
                 while end < len(rows) and isinstance(rows[end], tuple) and rows[end][0] is row[0]:  # type: ignore[index]  # a tuple, as was just asked
                     end += 1
                 self.post(self._batch(rows[start:end]))  # type: ignore[arg-type]  # tuples only
+                for row in rows[start:end]:
+                    self.fresh.pop(row[1], None)  # type: ignore[index]  # as above
             else:
                 self.post(row[0](*row[1:]))
             start = end
@@ -290,7 +305,7 @@ class SimWorker(Node):
         if kind is ev.Failed:
             return ev.Failed(keys, attempts, [row[3] for row in rows], durations)
         if kind is ev.NotRun:
-            return ev.NotRun(keys, attempts, [[] for _ in rows])
+            return ev.NotRun(keys, attempts, [row[3] for row in rows])
         nbytes = [payload_nbytes(row[3]) for row in rows]
         holds = {row[1]: list(row[4]) for row in rows if row[4]}
         return ev.Executed(keys, attempts, [row[3] for row in rows], ["int"] * len(rows), nbytes, durations, holds)

@@ -34,22 +34,22 @@ def _check_tasks(machine: WorkerMachine) -> None:
     queued = Counter(id(task) for task in machine.ready if task.state == "ready")
     for key, task in machine.tasks.items():
         _claim(machine, task.key == key, "a task stands under another key", key)
-        _claim(machine, task.state in ("waiting", "ready", "handed"), f"a live task is {task.state}", key)
+        _claim(machine, task.state in ("waiting", "following", "ready", "handed"), f"a live task is {task.state}", key)
         absent = [need for need in task.needs if need not in machine.memory.nbytes]
         _claim(machine, len(task.needs) == len(set(task.needs)), "a need is listed twice", key)
         _claim(machine, task.missing == len(absent), f"{task.missing} needs counted as missing, {len(absent)} are", key)
-        _claim(machine, (task.state == "waiting") == bool(absent), f"{task.state} although {absent} missing", key)
+        _claim(machine, (task.state in ("waiting", "following")) == bool(absent), f"{task.state} although {absent} missing", key)
         _claim(machine, queued[id(task)] == (task.state == "ready"), "not in the queue exactly while ready", key)
         for need in absent:
             _claim(machine, task in machine.awaited.get(need, ()), f"waits for {need} unnoticed", key, need)
-        _claim(machine, (task.state == "handed") <= (task.attempt in machine.slots.busy), "handed without a slot", key)
-        _claim(machine, (task.state != "handed") <= (task.attempt not in machine.slots.busy), "has a slot and was not handed", key)
+        in_run_queue = task.state in ("handed", "following")
+        _claim(machine, in_run_queue == (task.attempt in machine.slots.busy), f"{task.state}, in a slot or not", key)
     _claim(machine, sum(queued.values()) == sum(task.state == "ready" for task in machine.tasks.values()), "a forgotten task is in the queue")
     for key, waiters in machine.awaited.items():
         _claim(machine, bool(waiters), "nobody waits for an awaited key", key)
         _claim(machine, key not in machine.memory.nbytes, "awaited and held", key)
         for task in waiters:
-            _claim(machine, machine.tasks.get(task.key) is task and task.state == "waiting", f"{task} waits and is not wanted", key, task.key)
+            _claim(machine, machine.tasks.get(task.key) is task and task.state in ("waiting", "following"), f"{task} waits and is not wanted", key, task.key)
     if not machine.link.open:
         _claim(machine, not machine.tasks, "tasks without a scheduler", *machine.tasks)
 

@@ -17,6 +17,7 @@ both and says what each side promises). The rules:
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from itertools import compress
 from typing import Any
@@ -116,6 +117,7 @@ class WorkerMachine:
         self.tasks: dict[Key, Task] = {}  #: wanted and not done
         self.ready = ReadyQueue()
         self.awaited: dict[Key, dict[Task, None]] = {}  #: keys that are not here -> tasks that wait for them; never empty
+        self.followers: deque[Task] = deque()  #: waiting tasks that may go into the run queue behind the makers of their inputs; some have left since
         self.slots = Slots(nthreads, self.settings.lookahead_s)
         self.stealing: set[Attempt] = set()  #: handed tasks that the scheduler wants back, until `Withdrawn`
         self.memory = Memory()
@@ -299,7 +301,7 @@ class WorkerMachine:
             task = self.tasks.get(key)
             if task is None or task.attempt != attempt:
                 answers.append((key, attempt, False))
-            elif task.state == "handed":
+            elif task.state in ("handed", "following"):
                 handed.append(task)
             else:
                 given.append(task)
@@ -343,9 +345,13 @@ class WorkerMachine:
             self.memory.add_all(keys, nbytes, types)
             self.memory.actors.update(task.key for task in tasks if task.actor)
             self.effects.append(Store(keys, payloads, nbytes))
+            transitions.arrive(self, keys, now)
+            early = [task for task in tasks if task.state == "following"]
+            if early:
+                transitions.move(self, early, "done", "done", now)
+                tasks = [task for task in tasks if task.state == "handed"]
             transitions.move(self, tasks, "done", "done", now)
             self._say(TasksDone(keys, attempts, inline, types, nbytes, durations, holds))
-            transitions.arrive(self, keys, now)
         transitions.hand_over(self, now)
 
     def _on_failed(self, event: Failed, now: float) -> None:
@@ -363,8 +369,11 @@ class WorkerMachine:
         lost: dict[Key, None] = {}
         for key, attempt, unreadable in zip(event.keys, event.attempts, event.lost, strict=True):
             self.slots.free(attempt)
-            lost.update(dict.fromkeys(unreadable))
             task = self.tasks.get(key)
+            if unreadable and task is not None and task.attempt == attempt and task.early:
+                transitions.fall_back(self, task, now)
+                continue
+            lost.update(dict.fromkeys(unreadable))
             if task is not None and task.attempt == attempt:
                 back[task] = [[name, self.address] for name in unreadable]
         for name in lost:

@@ -60,6 +60,15 @@ class Slots:
         self.backlog_s = self.lookahead_s - room_s
         return taken
 
+    def take(self, task: Task) -> bool:
+        """Hand this one over as well, if it is known to be short and there is room."""
+        cost = self.costs.get(task.function, UNKNOWN_S)
+        if cost > self.lookahead_s - self.backlog_s:
+            return False
+        self.busy[task.attempt] = (task.key, task.function, cost)
+        self.backlog_s += cost
+        return True
+
     def free(self, attempt: Attempt) -> None:
         """The call has ended, or was withdrawn."""
         cost = self.busy.pop(attempt)[2]

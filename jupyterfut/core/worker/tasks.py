@@ -16,8 +16,9 @@ from jupyterfut.core.worker.events import Call
 from jupyterfut.ids import Attempt, FunctionId, Key
 from jupyterfut.wire.payload import Payload
 
-State = Literal["new", "waiting", "ready", "handed", "done", "gone"]
-"""new: just read from a `Compute`. waiting: inputs are being made here or fetched. ready: in the queue. handed: in the run queue, or running.
+State = Literal["new", "waiting", "following", "ready", "handed", "done", "gone"]
+"""new: just read from a `Compute`. waiting: inputs are being made here or fetched. following: in the run queue, behind the calls that make its
+missing inputs. ready: in the queue. handed: in the run queue, or running.
 done: the result is kept here. gone: nobody wants it from this worker (cancelled, given back, failed, its link lost)."""
 
 NOTHING: list[Key] = []
@@ -26,7 +27,7 @@ NOTHING: list[Key] = []
 class Task(Call):
     """A result that is wanted from this worker."""
 
-    __slots__ = ("missing", "needs", "priority", "state")
+    __slots__ = ("early", "followed", "missing", "needs", "priority", "state")
 
     def __init__(
         self,
@@ -50,6 +51,8 @@ class Task(Call):
         self.state: State = "new"
         self.needs = NOTHING  #: dependencies that come out of the store, each once
         self.missing = 0  #: how many of `needs` are not here yet
+        self.followed = False  #: it has been `following` once, which is not tried twice
+        self.early = False  #: it went into the run queue as a follower, so its inputs may be missing there without being lost
 
     def __repr__(self) -> str:
         return f"<Task {self.key} attempt {self.attempt} {self.state}>"
