@@ -110,10 +110,16 @@ def cell(view: CellView, *, static: bool = False) -> str:
     printed = f'<pre class="jf-pre">{escape(view.printed.rstrip())}</pre>' if view.printed else ""
     error = view.traceback or view.reason if view.status != "pending" else ""
     failed = f'<pre class="jf-pre">{escape(error.rstrip())}</pre>' if error else ""
-    names = f'<span class="jf-gap jf-soft">futures:</span> <code>{escape(", ".join(view.names))}</code>' if view.names else ""
+    names = (
+        f'<span class="{"jf-soft" if static else "jf-gap jf-soft"}">futures:</span> <code>{escape(", ".join(view.names))}</code>'
+        if view.names
+        else ""
+    )
     why = f'<div class="jf-why">{escape(view.reason)}</div>' if view.reason and view.status == "pending" else ""
-    name = text.key_name(view.name) if static else view.name
-    return _chip(f'{printed}{failed}{_dot(view.status)}<code>{escape(name)}</code> <span class="jf-gap">{escape(view.status)}</span> {names}{why}')
+    if static and view.status in ("pending", "finished"):
+        return _chip(f"{printed}{failed}{names}")  # which of the two it is depends on when one looks
+    state = f'{_dot(view.status)}<code>{escape(view.name)}</code> <span class="jf-gap">{escape(view.status)}</span> '
+    return _chip(f"{printed}{failed}{state}{names}{why}")
 
 
 def _chip(body: str) -> str:
@@ -170,6 +176,7 @@ def _workers(workers: tuple[WorkerView, ...], static: bool) -> str:
 
 
 def _table(workers: tuple[WorkerView, ...], static: bool) -> str:
+    workers = tuple(sorted(workers, key=_by_name))
     extra = any(worker.resources for worker in workers)
     head = ["<th>Worker</th>", '<th class="jf-n">Threads</th>']
     if not static:
@@ -182,6 +189,11 @@ def _table(workers: tuple[WorkerView, ...], static: bool) -> str:
     if len(workers) > ROWS_SHOWN:
         rows += f'<tr><td class="jf-soft" colspan="{len(head)}">and {text.count(len(workers) - ROWS_SHOWN, "more worker")}</td></tr>'
     return f'<div class="jf-scroll"><table class="jf-table"><thead><tr>{"".join(head)}</tr></thead><tbody>{rows}</tbody></table></div>'
+
+
+def _by_name(worker: WorkerView) -> tuple[int, int, str]:
+    """Worker 10 comes after worker 9, and names after numbers. Workers join in any order; a table that changes with it could not be compared."""
+    return (0, int(worker.name), "") if worker.name.isdecimal() else (1, 0, worker.name)
 
 
 def _row(worker: WorkerView, static: bool, extra: bool) -> str:

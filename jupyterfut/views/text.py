@@ -79,11 +79,12 @@ def cell(view: CellView, *, static: bool = False) -> str:
     of text
     cell-3: finished
     """
-    line = f"{key_name(view.name) if static else view.name}: {view.status}"
-    if view.names:
-        line += f", futures: {', '.join(view.names)}"
-    if view.reason and view.status == "pending":
-        line += f", reason: {view.reason}"
+    names = f"futures: {', '.join(view.names)}" if view.names else ""
+    if static and view.status in ("pending", "finished"):
+        line = names  # which of the two it is depends on when one looks
+    else:
+        why = f"reason: {view.reason}" if view.reason and view.status == "pending" else ""
+        line = f"{view.name}: " + ", ".join(part for part in (view.status, names, why) if part)
     error = view.traceback or view.reason if view.status != "pending" else ""
     return "\n".join(part.rstrip("\n") for part in (view.printed, error, line) if part)
 
