@@ -133,6 +133,12 @@ class SimClient(Node):
             self.flushing = True
             self.after(self.world.lag_s(), self._flush)
 
+    def hand_over(self) -> None:
+        """Give the machine what the user has done so far, without the deaths of futures."""
+        calls, self.calls = self.calls, []
+        for event in calls:
+            self.post(event)
+
     def _flush(self) -> None:
         self.flushing = False
         calls, self.calls = self.calls, []
@@ -246,6 +252,9 @@ class SimClient(Node):
 
     def _put(self, futures: list[SimFuture], tries: int) -> None:
         if self.left:
+            return
+        if not self.machine.state.welcomed:
+            self.after(0.5, self._put, futures, tries)
             return
         data = [self.world.program.data[future.key] for future in futures]
         keys = [item.key for item in data]

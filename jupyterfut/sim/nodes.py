@@ -19,6 +19,7 @@ from jupyterfut.sim.roads import SchedulerRoad
 from jupyterfut.wire.messages import ClientHello, Message
 
 if TYPE_CHECKING:
+    from jupyterfut.sim.workers import SimWorker
     from jupyterfut.sim.world import World
 
 
@@ -142,7 +143,7 @@ class SimScheduler(Node):
     def __init__(self, world: World, config: SchedulerConfig) -> None:
         super().__init__(world, "scheduler")
         self.machine: SchedulerMachine = SchedulerMachine(config)
-        self.workers: dict[PeerId, Link] = {}
+        self.workers: dict[PeerId, tuple[Link, SimWorker]] = {}
         self.peers: dict[Link, PeerId] = {}
         self.roads: dict[PeerId, SchedulerRoad] = {}
         self.roads_of: dict[ClientId, SchedulerRoad] = {}
@@ -156,10 +157,10 @@ class SimScheduler(Node):
         self.next_peer += 1
         return peer
 
-    def accept(self, link: Link) -> None:
+    def accept(self, link: Link, worker: SimWorker) -> None:
         """A worker's stream has come in: a new peer."""
         peer = self._new_peer()
-        self.workers[peer] = link
+        self.workers[peer] = (link, worker)
         self.peers[link] = peer
 
     def accept_client(self, link: Link) -> None:
@@ -209,25 +210,26 @@ class SimScheduler(Node):
             return
         peer = self.peers.pop(link, None)
         if peer is not None:
-            del self.workers[peer]
-            self.world.oracle.scheduler_loses(peer)
+            _, worker = self.workers.pop(peer)
+            self.world.oracle.scheduler_loses(peer, worker)
             self.post(LinkLost(peer, reason))
 
     def on_send(self, effect: Send) -> None:
-        link = self.workers.get(effect.peer)
-        if link is not None:
+        stream = self.workers.get(effect.peer)
+        if stream is not None:
             self.world.oracle.scheduler_says(effect.peer, effect.message)
-            link.send(0, effect.message)
+            stream[0].send(0, effect.message)
         else:
             road = self.roads.get(effect.peer)
             if road is not None:
                 road.send(effect.message)
 
     def on_close(self, effect: Close) -> None:
-        link = self.workers.pop(effect.peer, None)
-        if link is not None:
+        stream = self.workers.pop(effect.peer, None)
+        if stream is not None:
+            link, worker = stream
             del self.peers[link]
-            self.world.oracle.scheduler_loses(effect.peer)
+            self.world.oracle.scheduler_loses(effect.peer, worker)
             link.close(0, effect.reason)
             return
         road = self.roads.pop(effect.peer, None)

@@ -128,12 +128,6 @@ class Oracle:
         for key in keys:
             self.homes.setdefault(key, {})[worker] = None
 
-    def worker_shaken(self, worker: SimWorker) -> None:
-        """A worker has died, or its link broke or will: what only it holds may be lost."""
-        for key, homes in self.homes.items():
-            if worker in homes:
-                self.shaken.add(key)
-
     # --- what crosses the scheduler's links
 
     def scheduler_says(self, peer: PeerId, message: m.Message) -> None:
@@ -156,9 +150,10 @@ class Oracle:
         elif kind is m.FireAndForget:
             self.kept_keys.update(dict.fromkeys(message.keys))
 
-    def scheduler_loses(self, peer: PeerId) -> None:
-        """A stream of the scheduler ends."""
+    def scheduler_loses(self, peer: PeerId, worker: SimWorker) -> None:
+        """The scheduler's stream to a worker ends: what only that worker holds may be lost."""
         self.deaths.update(self._sent.pop(peer, {}).keys())
+        self.shaken.update(key for key, homes in self.homes.items() if worker in homes)
 
     # --- what the clients' machines say
 
@@ -170,6 +165,8 @@ class Oracle:
         self.resolutions += 1
         before = self.resolved_records.get(record)
         status = record.status
+        if client.left and before == "cancelled" == status:
+            return  # ended with its session, and refused when its call was handed over afterwards
         assert status != "pending", f"{client}: {record} resolved and is pending"
         if before is not None:
             ending = (before, status) in (("finished", "cancelled"), ("error", "cancelled"), ("lost", "cancelled"), ("finished", "lost"))

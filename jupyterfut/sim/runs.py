@@ -130,11 +130,9 @@ class Run:
         elif fault.op == "drop":
             world.drop_link(worker)
         elif fault.op == "stall":
-            world.oracle.worker_shaken(worker)
             world.stall(worker)
             world.clock.after(fault.for_s, self._heal, name)
         elif fault.op == "freeze":
-            world.oracle.worker_shaken(worker)
             worker.freeze()
             world.clock.after(fault.for_s, worker.thaw)
         else:
@@ -143,7 +141,6 @@ class Run:
 
     def _goodbye(self, name: str) -> None:
         worker = self.world.places[name]
-        self.world.oracle.worker_shaken(worker)
         worker.enter(worker.stop, ())
 
     def _refill(self, name: str, same_address: bool) -> None:

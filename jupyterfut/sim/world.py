@@ -63,7 +63,7 @@ class World:
         self.events = 0
         self.network = Network(self.clock, Random(seed + 2_000_003), delay_s, notice_s)
         self.oracle = Oracle(self)
-        self.stalled: dict[str, None] = {}  # names of processes whose links are silent
+        self.stalled: dict[str, list[Link]] = {}  # names of processes whose links are silent, and those links
         self.fetch_fails: dict[str, int] = {}  # names of workers from which nothing can be fetched, and how many faults say so
         self.scheduler = SimScheduler(self, self.config)
         self.places: dict[str, SimWorker] = {}  # who is, or was last, in each worker's place
@@ -78,7 +78,8 @@ class World:
 
     def lag_s(self) -> float:
         """How late a loop gets to something that a thread said."""
-        return 0.0 if self.rng.random() < 0.5 else self.rng.random() * 0.001
+        roll = self.rng.random()
+        return 0.0 if roll < 0.5 else roll * 0.001 if roll < 0.95 else roll * 0.03
 
     # --- workers
 
@@ -116,7 +117,7 @@ class World:
     def link_to_scheduler(self, worker: SimWorker) -> Link:
         """A stream from a worker to the scheduler."""
         link = self.network.connect(worker.name, self.scheduler, worker)
-        self.scheduler.accept(link)
+        self.scheduler.accept(link, worker)
         return link
 
     def _link_of(self, who: SimWorker | SimClient) -> Link | None:
@@ -124,30 +125,26 @@ class World:
 
     def stall(self, who: SimWorker | SimClient) -> None:
         """Nothing passes between this process and the scheduler."""
-        self.stalled[who.name] = None
+        links = self.stalled.setdefault(who.name, [])
         link = self._link_of(who)
         if link is not None:
             link.stall()
+            links.append(link)
 
     def heal(self, who: SimWorker | SimClient) -> None:
         """What was held back passes now."""
-        self.stalled.pop(who.name, None)
-        link = self._link_of(who)
-        if link is not None:
+        for link in self.stalled.pop(who.name, ()):
             link.heal()
 
     def drop_link(self, who: SimWorker | SimClient) -> None:
         """The link of this process breaks. It will connect again."""
         link = self._link_of(who)
         if link is not None:
-            if isinstance(who, SimWorker):
-                self.oracle.worker_shaken(who)
             link.drop()
 
     def kill(self, worker: SimWorker) -> None:
         """The process dies (`kill -9`): its link breaks, what it held is gone."""
         if worker.alive:
-            self.oracle.worker_shaken(worker)
             worker.die()
             if worker.link is not None:
                 worker.link.drop("the process died")
@@ -220,21 +217,25 @@ class World:
             client.after(1.0, answer, Failure("ConnectionFailed", "no worker answers", None, "", keys[0]))
             return
         worker = self.rng.choice(there)
-        back = partial(self._put_answered, client, answer)
+        done = [False]
+
+        def back(failure: Failure | None) -> None:
+            if not done[0]:
+                done[0] = True
+                client.after(self.network.delay(), answer, failure)
 
         def arrive() -> None:
             if worker.alive:
                 worker.enter(worker.put, (client.client_id, keys, payloads, back))
 
         def give_up() -> None:
-            if not worker.alive:
-                client.enter(answer, (Failure("ConnectionFailed", "the worker died", None, "", keys[0]),))
+            if worker.alive:  # it may take its time
+                self.clock.background(self.clock.now + FETCH_TIMEOUT_S, give_up)
+            else:
+                back(Failure("ConnectionFailed", "the worker died", None, "", keys[0]))
 
         self.clock.after(self.network.delay(), arrive)
         self.clock.background(self.clock.now + FETCH_TIMEOUT_S, give_up)
-
-    def _put_answered(self, client: SimClient, answer: Callable[[Failure | None], None], failure: Failure | None) -> None:
-        client.after(self.network.delay(), answer, failure)
 
     def fetch(self, asker: SimWorker | SimClient, address: str, keys: list[Key], answer: Callable[[dict[Key, Payload] | None, str], None]) -> None:
         """Ask a worker's data server; `answer(found, "")` or `answer(None, reason)`, once."""
