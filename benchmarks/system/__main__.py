@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import time
 
@@ -54,7 +55,12 @@ def main() -> int:
             sys.stderr.flush()
 
     started = time.perf_counter()
-    runs = runner.run_all(engines, workloads, repeat=repeat, scale=scale, verbose=options.verbose, progress=progress)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    runs: list[runner.Run] = []
+    try:
+        runner.run_all(runs, engines, workloads, repeat=repeat, scale=scale, verbose=options.verbose, progress=progress)
+    except KeyboardInterrupt:
+        print("\ninterrupted: what was measured until now")
     progress("")
     found = report.samples(runs)
     judged = report.verdicts(found)

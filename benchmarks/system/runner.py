@@ -98,16 +98,14 @@ def plan(engines: Sequence[str], workloads: Sequence[str], repeat: int) -> list[
 
 
 def run_all(
-    engines: Sequence[str], workloads: Sequence[str], *, repeat: int, scale: float, verbose: bool, progress: Callable[[str], None]
-) -> list[Run]:
-    """All of it. An engine that failed at a workload twice is not asked again for that workload."""
+    runs: list[Run], engines: Sequence[str], workloads: Sequence[str], *, repeat: int, scale: float, verbose: bool, progress: Callable[[str], None]
+) -> None:
+    """All of it, appended to `runs` one by one. An engine that failed at a workload twice is not asked again for that workload."""
     for engine in engines:  # bytecode is compiled and files are cached before anything is measured
         run_child(engine, "cold", scale, verbose)
-    runs: list[Run] = []
     todo = plan(engines, workloads, repeat)
     for number, (workload, engine) in enumerate(todo, 1):
         if sum(1 for run in runs if run.workload == workload and run.engine == engine and run.error) >= 2:
             continue
         progress(f"[{number}/{len(todo)}] {workload} {engine}")
         runs.append(run_child(engine, workload, scale, verbose))
-    return runs

@@ -78,7 +78,7 @@ class _Client(Engine):
         """The child process that listens where the scheduler's address says."""
         import psutil
 
-        port = int(self.client.scheduler_info()["address"].rpartition(":")[2])
+        port = int(self.client.cluster.scheduler_address.rpartition(":")[2])
         for process in psutil.Process().children(recursive=True):
             for connection in process.net_connections(kind="tcp"):
                 if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
