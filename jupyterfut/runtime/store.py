@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 
 from jupyterfut.errors import JupyterfutError, SerializationError
 from jupyterfut.ids import Key
+from jupyterfut.runtime.process import is_alive
 from jupyterfut.wire.payload import Blob, Local, Payload
 
 if TYPE_CHECKING:
     import tempfile
-    from collections.abc import Iterable
 
 logger = logging.getLogger("jupyterfut.worker")
 
@@ -52,7 +52,9 @@ class OnDisk:
 
 
 class Store:
-    """Values by key. `spill_bytes` 0: everything stays in memory, and nothing here costs more than a dict.
+    """Values by key. `spill_bytes` 0: everything stays in memory.
+
+    Small values, and all when there is no limit, cost no more than a dict. Only what is worth a file is counted and kept in the order of its use.
 
     >>> store = Store()
     >>> store.put([Key("x")], [b"abc"], [3])
@@ -63,11 +65,14 @@ class Store:
 
     def __init__(self, spill_bytes: int = 0, directory: str | None = None) -> None:
         self.spill_bytes = spill_bytes
-        self._goal_bytes = spill_bytes  # what may stay in memory: less than `spill_bytes` after `relieve`
-        self.memory_bytes = 0  #: of the values in memory
+        self.memory_bytes = 0  #: of the large values in memory
         self.disk_bytes = 0  #: of the values on disk
-        self._values: OrderedDict[Key, Payload | OnDisk] = OrderedDict()  # least recently used first, when there is a limit
-        self._nbytes: dict[Key, int] = {}
+        self._goal_bytes = spill_bytes  # what may stay in memory: less than `spill_bytes` after `relieve`
+        self._small: dict[Key, Payload] = {}
+        self._large: OrderedDict[Key, Payload] = OrderedDict()  # least recently used first
+        self._disk: dict[Key, OnDisk] = {}
+        self._nbytes: dict[Key, int] = {}  # of `_large` and `_disk`
+        self._stuck: dict[Key, Payload] = {}  # large, and cannot be pickled
         self._lock = threading.Lock()
         self._directory = directory
         self._files: tempfile.TemporaryDirectory[str] | None = None
@@ -76,32 +81,32 @@ class Store:
         self._spiller: threading.Thread | None = None
         self._spilling = False  # the spiller was told, and has not looked yet
         self._disk_failed = False
-        self._unspillable: set[Key] = set()
 
     # --- for the loop
 
-    def put(self, keys: Iterable[Key], payloads: Iterable[Payload], nbytes: Iterable[int]) -> None:
+    def put(self, keys: list[Key], payloads: list[Payload], nbytes: list[int]) -> None:
         """Keep these values; a key that is here gets the new one."""
-        if not self.spill_bytes:
-            self._values.update(zip(keys, payloads, strict=True))
+        if not self.spill_bytes or (max(nbytes, default=0) < SMALLEST_SPILL_BYTES and self._nbytes.keys().isdisjoint(keys)):
+            self._small.update(zip(keys, payloads, strict=True))
             return
         with self._lock:
             for key, payload, size in zip(keys, payloads, nbytes, strict=True):
                 self._remove(key)
-                self._values[key] = payload
-                self._nbytes[key] = size
-                self.memory_bytes += size
+                if size < SMALLEST_SPILL_BYTES:
+                    self._small[key] = payload
+                else:
+                    self._large[key] = payload
+                    self._nbytes[key] = size
+                    self.memory_bytes += size
         self._spill_if_needed()
 
-    def drop(self, keys: Iterable[Key]) -> None:
+    def drop(self, keys: list[Key]) -> None:
         """Forget these values."""
-        if not self.spill_bytes:
-            for key in keys:
-                del self._values[key]
-            return
-        with self._lock:
-            for key in keys:
-                self._remove(key)
+        small = self._small
+        for key in keys:
+            if small.pop(key, None) is None:
+                with self._lock:
+                    self._remove(key)
 
     def relieve(self, excess_bytes: int) -> None:
         """The process as a whole takes so much more memory than it should: write that much of the values to disk soon. 0 or less: it does not."""
@@ -116,9 +121,8 @@ class Store:
             self._spiller.join()
             self._spiller = None
         with self._lock:
-            self._values.clear()
-            self._nbytes.clear()
-            self._unspillable.clear()
+            for values in (self._small, self._large, self._disk, self._nbytes, self._stuck):
+                values.clear()
             self.memory_bytes = self.disk_bytes = 0
             if self._files is not None:
                 self._files.cleanup()
@@ -127,52 +131,55 @@ class Store:
     # --- for any thread
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self._small) + len(self._nbytes)
 
     def __contains__(self, key: Key) -> bool:
-        return key in self._values
+        return key in self._small or key in self._nbytes
 
     def get(self, key: Key) -> Payload:
         """The value. Blocks while it is read from disk, if it is there. Raises `ValueLost`."""
-        if not self.spill_bytes:
-            value = self._values.get(key)
-        else:
-            with self._lock:
-                value = self._values.get(key)
-                if value is not None:
-                    self._values.move_to_end(key)
-        if value is None:
+        value = self._small.get(key)
+        if value is not None:
+            return value
+        with self._lock:
+            value = self._large.get(key)
+            if value is not None:
+                self._large.move_to_end(key)
+                return value
+            value = self._stuck.get(key) or self._small.get(key)
+            if value is not None:
+                return value
+            entry = self._disk.get(key)
+        if entry is None:
             raise ValueLost(key, "the value is not here")
-        if type(value) is not OnDisk:
-            return value  # type: ignore[return-value]  # Payload is what remains
         try:
-            payload = read_file(value.path)
-        except FileNotFoundError as error:
-            if self._values.get(key) is not value:
-                return self.get(key)  # it came back into memory while we looked, or was replaced
-            raise ValueLost(key, f"cannot be read back from disk: {error}") from error
+            value = read_file(entry.path)
         except (OSError, ValueError) as error:
+            if self._disk.get(key) is not entry:
+                return self.get(key)  # it came back into memory while we looked, or was replaced
             logger.error("%s cannot be read back from disk: %s", key, error)
             raise ValueLost(key, f"cannot be read back from disk: {error}") from error
-        self._keep_in_memory(key, value, payload)
-        return payload
+        self._keep_in_memory(key, entry, value)
+        return value
 
     def on_disk(self, key: Key) -> bool:
         """Whether `get` would have to read a file."""
-        return type(self._values.get(key)) is OnDisk
+        return key in self._disk
 
     # --- inside
 
     def _remove(self, key: Key) -> None:
-        """Under the lock."""
-        old = self._values.pop(key, None)
-        if old is None:
+        """Under the lock. A key that is not here is no matter."""
+        size = self._nbytes.pop(key, None)
+        if size is None:
+            self._small.pop(key, None)
             return
-        size = self._nbytes.pop(key)
-        self._unspillable.discard(key)
-        if type(old) is OnDisk:
-            self._delete_file(old)
+        entry = self._disk.pop(key, None)
+        if entry is not None:
+            self._delete_file(entry)
         else:
+            self._large.pop(key, None)
+            self._stuck.pop(key, None)
             self.memory_bytes -= size
 
     def _delete_file(self, entry: OnDisk) -> None:
@@ -187,8 +194,9 @@ class Store:
     def _keep_in_memory(self, key: Key, entry: OnDisk, payload: Payload) -> None:
         """A value that was just read stays in memory if there is room."""
         with self._lock:
-            if self._values.get(key) is entry and self.memory_bytes + self._nbytes[key] <= self._goal_bytes:
-                self._values[key] = payload
+            if self._disk.get(key) is entry and self.memory_bytes + self._nbytes[key] <= self._goal_bytes:
+                del self._disk[key]
+                self._large[key] = payload
                 self.memory_bytes += self._nbytes[key]
                 self._delete_file(entry)
 
@@ -210,36 +218,53 @@ class Store:
     def _spill_one(self) -> bool:
         """Write the value that was not used for the longest time. False: nothing is left to write, or the disk does not take it."""
         with self._lock:
-            for key, value in self._values.items():
-                if type(value) is not OnDisk and self._nbytes[key] >= SMALLEST_SPILL_BYTES and key not in self._unspillable:
-                    break
-            else:
+            if not self._large:
                 return False
-            if self._files is None:
-                import tempfile
-
-                self._files = tempfile.TemporaryDirectory(prefix="jupyterfut-spill-", dir=self._directory, ignore_cleanup_errors=True)
-            path = str(Path(self._files.name) / str(self._next_file))
-            self._next_file += 1
+            key, value = next(iter(self._large.items()))
         try:
-            size = write_file(path, _as_bytes(value))  # type: ignore[arg-type]  # not OnDisk, as was just asked
-        except SerializationError:
-            self._unspillable.add(key)  # an object of an in-process cluster that cannot be pickled
+            path = self._new_path()
+            entry = OnDisk(path, write_file(path, _as_bytes(value)))
+        except SerializationError:  # an object of an in-process cluster: it stays where it is
+            with self._lock:
+                if self._large.get(key) is value:
+                    self._stuck[key] = self._large.pop(key)
             return True
         except OSError as error:
             self._disk_failed = True
             logger.warning("cannot write results to disk (%s): they stay in memory from now on, above the limit if need be", error)
             return False
         with self._lock:
-            entry = OnDisk(path, size)
-            self.disk_bytes += size
-            if self._values.get(key) is value:
-                self._values[key] = entry
-                self._values.move_to_end(key, last=False)
+            self.disk_bytes += entry.nbytes
+            if self._large.get(key) is value:
+                del self._large[key]
+                self._disk[key] = entry
                 self.memory_bytes -= self._nbytes[key]
             else:  # dropped or replaced meanwhile
                 self._delete_file(entry)
         return True
+
+    def _new_path(self) -> str:
+        """Raises OSError when there is no place for files."""
+        if self._files is None:
+            self._files = _make_directory(self._directory)
+        self._next_file += 1
+        return str(Path(self._files.name) / str(self._next_file))
+
+
+def _make_directory(parent: str | None) -> tempfile.TemporaryDirectory[str]:
+    """A directory for one store's files. Those that killed processes of this machine have left there are removed first."""
+    import shutil
+    import socket
+    import tempfile
+
+    mark = f"jupyterfut-spill-{socket.gethostname()}-"
+    if parent is not None:
+        os.makedirs(parent, exist_ok=True)
+    for path in Path(parent or tempfile.gettempdir()).glob(f"{mark}*"):
+        pid = path.name.removeprefix(mark).partition("-")[0]
+        if pid.isdigit() and not is_alive(int(pid)):
+            shutil.rmtree(path, ignore_errors=True)
+    return tempfile.TemporaryDirectory(prefix=f"{mark}{os.getpid()}-", dir=parent, ignore_cleanup_errors=True)
 
 
 def _as_bytes(payload: Payload) -> bytes | Blob:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import threading
 
 import pytest
@@ -93,6 +95,29 @@ def test_a_full_disk_is_said_once_and_the_values_stay(store, caplog, monkeypatch
     assert store.memory_bytes == 400_000
     assert [store.get(key)[:1] for key in "abcd"] == [b"a", b"b", b"c", b"d"]
     assert len([record for record in caplog.records if "No space left" in record.getMessage()]) == 1
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    mark = f"jupyterfut-spill-{socket.gethostname()}-"
+    (tmp_path / f"{mark}999999999-x").mkdir()
+    (tmp_path / f"{mark}{os.getppid()}-x").mkdir()
+    store = Store(10_000, str(tmp_path / "new" / ".."))
+    put(store, a=big(b"a"))
+    wait_for(store, lambda: store.on_disk("a"))
+    left = sorted(path.name.removeprefix(mark).partition("-")[0] for path in tmp_path.iterdir() if path.name.startswith(mark))
+    assert left == sorted([str(os.getpid()), str(os.getppid())])
+    store.close()
+
+
+def test_no_place_for_files_is_said_and_the_values_stay(tmp_path, caplog):
+    (tmp_path / "file").write_text("")
+    store = Store(10_000, str(tmp_path / "file"))
+    with caplog.at_level(logging.WARNING):
+        put(store, a=big(b"a"))
+        wait_for(store, lambda: not store.on_disk("a"))
+    assert store.get("a") == big(b"a")
+    assert "cannot write results to disk" in caplog.text
+    store.close()
 
 
 def test_a_file_that_vanished_or_was_cut_is_a_lost_value(store, tmp_path):
