@@ -100,7 +100,7 @@ class WorkerSettings:
     inline_bytes: int = _setting(16_000, "bytes", "results up to this size travel inside messages; larger ones stay on the worker until asked for")
     heartbeat_s: float = _setting(2.0, "s", "how often a worker reports that it lives, and its metrics")
     memory_spill: float = _setting(0.7, "share", "of the memory limit: from here results are written to disk")
-    memory_pause: float = _setting(0.8, "share", "of the memory limit: from here no new task starts")
+    memory_pause: float = _setting(0.8, "share", "of the memory limit: from here one task runs at a time")
     switch_interval_s: float = _setting(0.005, "s", "Python's `sys.setswitchinterval` in worker processes: how long a thread keeps the interpreter")
     local_directory: str = _setting("", "path", "where spilled results go; empty: the system's directory for temporary files")
 

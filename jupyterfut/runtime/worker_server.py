@@ -39,6 +39,7 @@ from jupyterfut.core.worker.events import (
     FetchFailed,
     FromClient,
     LearnFunctions,
+    MemoryShort,
     NotRun,
     Run,
     Start,
@@ -125,6 +126,8 @@ class Worker:
         self._jobs: set[asyncio.Task[None]] = set()
         self._last_refusal = ""
         self._last_cpu = (time.monotonic(), time.process_time())
+        self._memory_bytes = 0
+        self._memory_checked_at = float("-inf")
 
     # --- for its owner
 
@@ -140,8 +143,9 @@ class Worker:
         self._store = Store(int(limits.memory_spill * self.memory_limit_bytes), self.local_directory)
         self._data_server = DataServer(self._store, self._on_put, local=self._local)
         self._data_links = DataLinks(self._security, self.settings.comm.connect_timeout_s)
+        on_stream = self._data_server.on_stream
         try:
-            self._listener: Listener = await listen(self._listen_address(), self._data_server.on_stream, security=self._security, hello={"role": "data"})
+            self._listener: Listener = await listen(self._listen_address(), on_stream, security=self._security, hello={"role": "data"})
         except (OSError, JupyterfutError, ValueError):
             self.status = "closed"
             self._finished.set()
@@ -318,6 +322,20 @@ class Worker:
             else:
                 for row in rows:  # Blocked, Unblocked: events already
                     self._handle(row)
+        if outcomes and self.memory_limit_bytes and not self._local and time.monotonic() - self._memory_checked_at >= _MEMORY_CHECK_S:
+            self._check_memory()
+
+    def _check_memory(self) -> None:
+        """How much the process takes: from `memory_spill` of the limit on results go to disk, from `memory_pause` on one call runs at a time."""
+        self._memory_checked_at = time.monotonic()
+        self._memory_bytes = memory_bytes(os.getpid()) or 0
+        if self.memory_limit_bytes and not self._local:  # in-process workers share their memory with everything else
+            limits = self.settings.worker
+            self._store.relieve(self._memory_bytes - int(limits.memory_spill * self.memory_limit_bytes))
+            short = self._memory_bytes > limits.memory_pause * self.memory_limit_bytes
+            if short != self.machine.slots.paused:
+                logger.warning("worker %s takes %.2f GB: %s", self.name, self._memory_bytes / 1e9, _ONE_AT_A_TIME if short else _AS_BEFORE)
+                self._handle(MemoryShort(short))
 
     # --- effects: the stream
 
@@ -350,12 +368,9 @@ class Worker:
         now, cpu = time.monotonic(), time.process_time()
         then, cpu_then = self._last_cpu
         self._last_cpu = (now, cpu)
-        memory = memory_bytes(os.getpid()) or 0
-        metrics = {**effect.metrics, "cpu": (cpu - cpu_then) / max(now - then, 1e-9), "memory_bytes": memory, "spilled_bytes": self._store.disk_bytes}
-        self._outbox.append(Heartbeat(metrics))
-        if self.memory_limit_bytes and not self._local:
-            excess = memory - int(self.settings.worker.memory_spill * self.memory_limit_bytes)
-            self._store.relieve(excess)
+        self._check_memory()
+        own = {"cpu": (cpu - cpu_then) / max(now - then, 1e-9), "memory_bytes": self._memory_bytes, "spilled_bytes": self._store.disk_bytes}
+        self._outbox.append(Heartbeat({**effect.metrics, **own}))
 
     def _end(self, effect: End) -> None:
         if not self._joined.done():
@@ -438,6 +453,12 @@ class Worker:
 
 _JOIN_S = 1.0
 """How long `close` waits for running calls."""
+
+_MEMORY_CHECK_S = 0.1
+"""Results are a reason to look at the process's memory, but no more often than this."""
+
+_ONE_AT_A_TIME = "one task runs at a time until it takes less than `worker.memory_pause` of its limit"
+_AS_BEFORE = "as many tasks run at a time as it has threads again"
 
 
 def _executed(rows: list[Done]) -> Executed:

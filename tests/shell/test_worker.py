@@ -213,8 +213,25 @@ def test_heartbeats_carry_metrics():
             script.welcome = ms.Welcome(False, {"heartbeat_s": 0.01})
             async with worker(script):
                 beat = await script.hear(ms.Heartbeat)
-                assert beat.metrics.keys() == {"executing", "ready", "managed_bytes", "cpu", "memory_bytes", "spilled_bytes"}
+                assert beat.metrics.keys() == {"executing", "ready", "managed_bytes", "paused", "cpu", "memory_bytes", "spilled_bytes"}
                 assert beat.metrics["memory_bytes"] > 1e6
+
+    run(story)
+
+
+def test_while_its_memory_is_short_it_runs_one_task_at_a_time(monkeypatch):
+    async def story():
+        async with scheduler() as script, worker(script, memory_limit=10**9) as w:
+            await script.hear(ms.WorkerHello)
+            monkeypatch.setattr("jupyterfut.runtime.worker_server.memory_bytes", lambda pid: 9 * 10**8)
+            script.compute(double, (1,))
+            await script.hear(ms.TasksDone)
+            assert w.machine.slots.paused
+            monkeypatch.setattr("jupyterfut.runtime.worker_server.memory_bytes", lambda pid: 10**8)
+            monkeypatch.setattr("jupyterfut.runtime.worker_server._MEMORY_CHECK_S", 0.0)
+            script.compute(double, (1,))
+            await script.hear(ms.TasksDone)
+            assert not w.machine.slots.paused
 
     run(story)
 

@@ -253,6 +253,17 @@ def test_what_came_back_waits_for_no_one_but_lets_no_new_one_start(world):
     assert world.handed() == ["c"]
 
 
+def test_while_memory_is_short_one_task_runs_at_a_time():
+    world = World(nthreads=2).join()
+    world.post(ev.MemoryShort(True))
+    world.compute("a", "b", "c", "d")
+    assert world.handed() == ["a"]
+    world.run("a", duration_s=1e-6)
+    assert world.handed() == ["b"]
+    world.post(ev.MemoryShort(False))
+    assert world.handed() == ["b", "c", "d"]
+
+
 # --- inputs
 
 
@@ -268,6 +279,59 @@ def test_a_chain_sent_ahead_runs_without_a_word_in_between(world):
     assert world.handed() == ["x"]
     world.run("x")
     assert world.handed() == ["y"]
+
+
+def measured(world):
+    """The function is known to take microseconds."""
+    world.compute("m")
+    world.run("m", duration_s=1e-6)
+    world.said()
+
+
+def test_behind_the_maker_of_its_input_a_short_task_goes_into_the_run_queue_at_once(world):
+    measured(world)
+    world.compute("x")
+    world.compute("y", needs=["x"])
+    world.compute("z", needs=["y"])
+    assert world.handed() == ["x", "y", "z"]
+    world.start(3)
+    world.finish("x", "y", "z")
+    assert [message.keys for message in world.said()] == [["x", "y", "z"]]
+    assert not world.machine.tasks
+
+
+def test_what_came_to_a_thread_before_its_input_was_made_waits_like_any_other(world):
+    measured(world)
+    world.compute("x")
+    [attempt] = world.compute("y", needs=["x"])
+    world.start(2)
+    world.running.pop("y")
+    world.post(ev.NotRun(["y"], [attempt], [["x"]]))
+    assert world.said() == []
+    world.finish("x")
+    assert world.handed() == ["y"]
+
+
+def test_a_failed_maker_brings_its_followers_back_to_wait(world):
+    measured(world)
+    world.compute("x")
+    [attempt] = world.compute("y", needs=["x"])
+    world.start(2)
+    world.fail("x")
+    world.running.pop("y")
+    world.post(ev.NotRun(["y"], [attempt], [["x"]]))
+    assert [type(message) for message in world.said()] == [ms.TasksFailed]
+    world.hear(ms.CancelTasks(["y"], [attempt]))
+    assert not world.machine.tasks
+    assert not world.machine.awaited
+
+
+def test_with_two_threads_nothing_follows():
+    world = World(nthreads=2).join()
+    measured(world)
+    world.compute("x")
+    world.compute("y", needs=["x"])
+    assert world.handed() == ["x"]
 
 
 def test_a_failed_input_leaves_its_dependants_waiting_for_the_scheduler(world):
@@ -516,7 +580,7 @@ def test_hello_comes_first_and_heartbeats_follow():
     assert world.machine.next_wake() == 3
     world.now = 3
     world.post(Tick())
-    assert world.did(ev.Beat) == [ev.Beat({"executing": 0, "ready": 0, "managed_bytes": 0})]
+    assert world.did(ev.Beat) == [ev.Beat({"executing": 0, "ready": 0, "managed_bytes": 0, "paused": 0.0})]
     assert world.machine.next_wake() == 6
 
 

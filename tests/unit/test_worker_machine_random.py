@@ -197,6 +197,9 @@ class Chaos:
             self.say(ms.Welcome(False, {}))
             self.say(ms.Functions(["f"], [b""], ["f"]))
 
+    def memory(self) -> None:
+        self.post(ev.MemoryShort(self.rng.random() < 0.3))
+
     def tick(self) -> None:
         self.now += self.rng.random()
         wake = self.machine.next_wake()
@@ -209,6 +212,7 @@ class Chaos:
             self.now += 10
             self.tick()
             self.connect()
+        self.post(ev.MemoryShort(False))
         while self.queue or self.running or self.withdraws or self.fetches or self.puts:
             self.begin()
             self.finish()
@@ -222,7 +226,7 @@ def test_whatever_happens(seed):
     chaos = Chaos(seed)
     often = [chaos.compute, chaos.begin, chaos.finish, chaos.withdraw, chaos.fetch]
     acts = [*often, *often, chaos.compute, chaos.cancel, chaos.steal, chaos.release, chaos.block, chaos.put, chaos.reply, chaos.connect, chaos.tick]
-    acts.append(chaos.break_link)
+    acts += [chaos.break_link, chaos.memory]
     for _ in range(250):
         chaos.rng.choice(acts)()
     chaos.settle()

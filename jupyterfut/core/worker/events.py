@@ -122,6 +122,12 @@ class Unblocked(NamedTuple):
     attempt: Attempt
 
 
+class MemoryShort(NamedTuple):
+    """The process takes more memory than it should (or, False, not any more): until then one call runs at a time."""
+
+    short: bool
+
+
 # --- events: data
 
 
@@ -159,7 +165,7 @@ class FromClient(NamedTuple):
 
 WorkerEvent: TypeAlias = (
     Received | LinkLost | Tick | Start | Connected | ConnectFailed | Stop
-    | Executed | Failed | NotRun | Withdrawn | Blocked | Unblocked
+    | Executed | Failed | NotRun | Withdrawn | Blocked | Unblocked | MemoryShort
     | Fetched | FetchFailed | DataPut | FromClient
 )  # fmt: skip
 

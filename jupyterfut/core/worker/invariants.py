@@ -49,7 +49,8 @@ def _check_tasks(machine: WorkerMachine) -> None:
         _claim(machine, bool(waiters), "nobody waits for an awaited key", key)
         _claim(machine, key not in machine.memory.nbytes, "awaited and held", key)
         for task in waiters:
-            _claim(machine, machine.tasks.get(task.key) is task and task.state in ("waiting", "following"), f"{task} waits and is not wanted", key, task.key)
+            wanted = machine.tasks.get(task.key) is task and task.state in ("waiting", "following")
+            _claim(machine, wanted, f"{task} waits and is not wanted", key, task.key)
     if not machine.link.open:
         _claim(machine, not machine.tasks, "tasks without a scheduler", *machine.tasks)
 
@@ -60,7 +61,8 @@ def _check_slots(machine: WorkerMachine) -> None:
     expected_s = sum(cost for _, _, cost in slots.busy.values())
     _claim(machine, abs(expected_s - slots.backlog_s) < 1e-6 * (1 + expected_s), f"backlog is {slots.backlog_s} s, not {expected_s} s")
     some_ready = any(task.state == "ready" for task in machine.tasks.values())
-    _claim(machine, not some_ready or len(slots.busy) - len(slots.blocked) >= slots.nthreads, "a thread is idle while tasks are ready")
+    places = 1 if slots.paused else slots.nthreads
+    _claim(machine, not some_ready or len(slots.busy) - len(slots.blocked) >= places, "a thread is idle while tasks are ready")
 
 
 def _check_memory(machine: WorkerMachine) -> None:

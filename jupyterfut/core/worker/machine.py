@@ -44,6 +44,7 @@ from jupyterfut.core.worker.events import (
     FetchFailed,
     FromClient,
     LearnFunctions,
+    MemoryShort,
     NotRun,
     Start,
     Stop,
@@ -134,7 +135,7 @@ class WorkerMachine:
             Received: self._on_received, LinkLost: self._on_link_lost, Tick: self._on_tick,
             Start: self._on_start, Connected: self._on_connected, ConnectFailed: self._on_connect_failed, Stop: self._on_stop,
             Executed: self._on_executed, Failed: self._on_failed, NotRun: self._on_not_run, Withdrawn: self._on_withdrawn,
-            Blocked: self._on_blocked, Unblocked: self._on_unblocked,
+            Blocked: self._on_blocked, Unblocked: self._on_unblocked, MemoryShort: self._on_memory_short,
             Fetched: self._on_fetched, FetchFailed: self._on_fetch_failed, DataPut: self._on_data_put, FromClient: self._on_from_client,
         }  # fmt: skip
         self._on_message: dict[type[Any], Callable[[Any, float], None]] = {
@@ -164,7 +165,8 @@ class WorkerMachine:
         """What `Heartbeat` says about tasks and data."""
         slots = self.slots
         executing = min(len(slots.busy) - len(slots.blocked), self.nthreads)
-        return {"executing": executing, "ready": len(self.tasks) - executing, "managed_bytes": self.memory.total_nbytes}
+        ready = len(self.tasks) - executing
+        return {"executing": executing, "ready": ready, "managed_bytes": self.memory.total_nbytes, "paused": float(slots.paused)}
 
     def _say(self, message: Message) -> None:
         """Every message to the scheduler leaves here; without a link there is nobody to tell."""
@@ -404,6 +406,10 @@ class WorkerMachine:
         self.slots.blocked.discard(event.attempt)
         if self._current([event.key], [event.attempt]):
             self._say(TaskUnblocked(event.key, event.attempt))
+
+    def _on_memory_short(self, event: MemoryShort, now: float) -> None:
+        self.slots.paused = event.short
+        transitions.hand_over(self, now)
 
     def _current(self, keys: list[Key], attempts: list[Attempt]) -> list[Task]:
         """The tasks of these rows, without those of which another attempt, or none, is wanted by now."""

@@ -3,7 +3,8 @@
 A slot begins when a call goes into the run queue and ends when the call does (or was withdrawn in time). It does not know whether anybody still
 wants the result. Slots also decide how many calls to hand over: one a thread, and as many more as the threads will have done by the time the loop
 is sure to look again. That time is `lookahead_s` a thread, counted in measured durations, so thousands of microsecond calls are handed over at once
-and not one long one. A blocked (or seceded) call has given its thread's place to another.
+and not one long one. A blocked (or seceded) call has given its thread's place to another. While memory is short, one call runs at a time: so it is
+used as slowly as can be, and nothing ever stands still for lack of it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ OVERHEAD_S = 10e-6
 class Slots:
     """What runs, and how much more may be handed over."""
 
-    __slots__ = ("backlog_s", "blocked", "busy", "costs", "lookahead_s", "nthreads")
+    __slots__ = ("backlog_s", "blocked", "busy", "costs", "lookahead_s", "nthreads", "paused")
 
     def __init__(self, nthreads: int, lookahead_s: float) -> None:
         self.nthreads = nthreads
@@ -29,14 +30,16 @@ class Slots:
         self.busy: dict[Attempt, tuple[Key, FunctionId, float]] = {}  #: handed over and not ended: key, function, expected seconds
         self.blocked: set[Attempt] = set()  #: of these, the ones that have left their place
         self.backlog_s = 0.0  #: expected seconds of all that is busy and measured
+        self.paused = False  #: memory is short
         self.costs: dict[FunctionId, float] = {}  #: expected seconds of a call, by function
 
     def fill(self, ready: ReadyQueue) -> list[Task]:
         """Take from the queue what may be handed over now, best first."""
         taken = []
         busy, line, heap = self.busy, ready.line, ready.heap
-        places = self.nthreads - len(busy) + len(self.blocked)
-        room_s = self.lookahead_s - self.backlog_s
+        places = (1 if self.paused else self.nthreads) - len(busy) + len(self.blocked)
+        full_s = 0.0 if self.paused else self.lookahead_s
+        room_s = full_s - self.backlog_s
         function: FunctionId | None = None
         cost = UNKNOWN_S
         while True:
@@ -57,13 +60,13 @@ class Slots:
             if cost is not UNKNOWN_S:
                 room_s -= cost
             busy[task.attempt] = (task.key, function, 0.0 if cost is UNKNOWN_S else cost)
-        self.backlog_s = self.lookahead_s - room_s
+        self.backlog_s = full_s - room_s
         return taken
 
     def take(self, task: Task) -> bool:
         """Hand this one over as well, if it is known to be short and there is room."""
         cost = self.costs.get(task.function, UNKNOWN_S)
-        if cost > self.lookahead_s - self.backlog_s:
+        if self.paused or cost > self.lookahead_s - self.backlog_s:
             return False
         self.busy[task.attempt] = (task.key, task.function, cost)
         self.backlog_s += cost

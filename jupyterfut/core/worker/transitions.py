@@ -81,8 +81,8 @@ def arrive(machine: WorkerMachine, keys: Iterable[Key], now: float) -> None:
     awaited, memory = machine.awaited, machine.memory
     if not awaited:
         return
-    ready = []
-    handed = []
+    ready: list[Task] = []
+    handed: list[Task] = []
     for key in keys:
         waiters = awaited.pop(key, None)
         if waiters is None:
