@@ -142,12 +142,7 @@ class FramedStream(Stream):
         rest, self._rest = self._rest, b""
         if self._over:
             return
-        try:
-            frames = self._reader.feed(rest)
-        except ProtocolError as error:
-            self._broken(error)
-            return
-        self._deliver(frames)
+        self._deliver(self._reader.feed(rest))
         if not self._over:
             self._read_on()
 
@@ -169,6 +164,8 @@ class FramedStream(Stream):
             else:
                 gathered += messages
         self._hand_over(gathered)
+        if self._reader.trouble is not None and not self._over:
+            self._broken(self._reader.trouble)
 
     def _hand_over(self, gathered: list[Message]) -> None:
         if gathered and self._on_messages is not None:

@@ -18,7 +18,7 @@ from jupyterfut.comm.addresses import contact_host, format_address, parse_addres
 from jupyterfut.comm.framed import HANDSHAKE_BYTES, FramedStream, established, logger
 from jupyterfut.comm.security import Security
 from jupyterfut.comm.stream import Stream
-from jupyterfut.errors import ConnectionFailed, JupyterfutError, ProtocolError
+from jupyterfut.errors import ConnectionFailed, JupyterfutError
 from jupyterfut.ids import Address
 from jupyterfut.wire.codec import Buffer, PackLocal
 from jupyterfut.wire.framing import FrameLimits
@@ -65,8 +65,8 @@ class TcpStream(FramedStream):
             sock = self._sock
             if sock is None:
                 return
+            memory = reader.get_buffer()
             try:
-                memory = reader.get_buffer()
                 count = sock.recv_into(memory)
             except (BlockingIOError, InterruptedError):
                 return
@@ -76,13 +76,7 @@ class TcpStream(FramedStream):
             if not count:
                 self._ended("the other side closed the connection")
                 return
-            try:
-                frames = reader.received(count)
-            except ProtocolError as error:
-                self._broken(error)
-                return
-            if frames:
-                self._deliver(frames)
+            self._deliver(reader.received(count))
             if count < len(memory):
                 return  # nothing more is there
 
@@ -304,7 +298,7 @@ class TcpListener:
         self._on_stream = on_stream
         self._make = make
         self._timeout_s = handshake_timeout_s
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], socket.socket] = {}
         self._resume: asyncio.TimerHandle | None = None
         self._loop.add_reader(sock, self._acceptable)
 
@@ -328,8 +322,15 @@ class TcpListener:
                 self._resume = self._loop.call_later(1.0, self._listen_again)
                 return
             task = self._loop.create_task(self._welcome(sock))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[task] = sock
+            task.add_done_callback(self._welcomed)
+
+    def _welcomed(self, task: asyncio.Task[None]) -> None:
+        sock = self._tasks.pop(task)
+        if task.cancelled():  # perhaps before its first step
+            sock.close()
+        elif (error := task.exception()) is not None:
+            raise error
 
     def _listen_again(self) -> None:
         if self._sock is not None:
@@ -348,9 +349,6 @@ class TcpListener:
             logger.warning("%s lost a connection with %s during the handshake: %s", self.address, name, error)
             sock.close()
             return
-        except asyncio.CancelledError:
-            sock.close()
-            raise
         self._on_stream(stream)
 
     def close(self) -> None:

@@ -25,7 +25,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from jupyterfut.ids import FunctionId
-from jupyterfut.serde.pickles import by_value_in, dumps, loads
+from jupyterfut.serde.pickles import by_value_in, dumps, has_name, loads
 from jupyterfut.serde.sizes import type_name
 from jupyterfut.wire.payload import Blob, Local, Payload, payload_nbytes
 
@@ -183,15 +183,14 @@ def _with_source(sources: dict[str, str], function: Callable[..., Any]) -> Calla
 
 # --- what a pickle depends on
 
-_CONSTANT_TYPES = frozenset(
-    {int, float, bool, complex, type(None), str, bytes, type(Ellipsis), range, re.Pattern, types.BuiltinFunctionType}
-)
+_CONSTANT_TYPES = frozenset({int, float, bool, complex, type(None), str, bytes, type(Ellipsis), range, re.Pattern, types.BuiltinFunctionType})
 _PASSIVE_FIELDS = {
     "__annotations__", "__annotate__", "__annotate_func__", "__annotations_cache__", "__dict__", "__weakref__", "__doc__", "__module__",
     "__dataclass_fields__", "__dataclass_params__", "__match_args__", "__abstractmethods__", "_abc_impl", "__static_attributes__",
     "__firstlineno__", "__slotnames__", "__parameters__", "__orig_bases__", "__type_params__",
 }  # fmt: skip
 """Of a class: they follow from the rest, or are not the code's business."""
+_CACHED = type(functools.lru_cache(len))
 _DESCRIPTORS = (types.GetSetDescriptorType, types.MemberDescriptorType, types.WrapperDescriptorType, types.MethodDescriptorType)
 
 
@@ -201,15 +200,7 @@ def _is_importable(value: object) -> bool:
         return sys.modules.get(value.__name__) is value and not by_value_in(value.__name__.encode())
     if type(value) is types.BuiltinFunctionType:
         return value.__self__ is None or isinstance(value.__self__, types.ModuleType)
-    if not isinstance(value, (type, types.FunctionType)):
-        return False
-    module = getattr(value, "__module__", None)
-    if not isinstance(module, str) or by_value_in(module.encode()):
-        return False
-    place: Any = sys.modules.get(module, _MISSING)
-    for part in value.__qualname__.split("."):
-        place = getattr(place, part, _MISSING)
-    return place is value
+    return isinstance(value, (type, types.FunctionType, _CACHED)) and has_name(value)
 
 
 class _Walk:
@@ -277,6 +268,9 @@ class _Walk:
                 self.visit(part)
         elif kind is staticmethod or kind is classmethod:
             self.visit(value.__func__)
+        elif kind is _CACHED:
+            if not _is_importable(value):
+                self.visit(value.__wrapped__)  # what it has cached stays here
         elif kind is property:
             for part in (value.fget, value.fset, value.fdel):
                 self.visit(part)

@@ -78,11 +78,11 @@ def dumps(value: object) -> bytes | Blob:
 
 def dumps_by_value(value: object) -> bytes | Blob:
     """The value as a payload made by cloudpickle: functions and classes of `__main__` travel with their code. Raises `SerializationError`."""
-    import cloudpickle
+    from jupyterfut.serde.by_value import pickled
 
     buffers: list[memoryview] = []
     try:
-        data: bytes = cloudpickle.dumps(value, protocol=5, buffer_callback=_aside(buffers))
+        data = pickled(value, _aside(buffers))
     except Exception as error:
         raise SerializationError(f"cannot pickle {_describe(value)}: {type(error).__name__}: {str(error)[:2000]}") from error
     if buffers or len(data) >= OUT_OF_BAND_BYTES:
@@ -112,6 +112,17 @@ def by_value_in(data: bytes) -> bool:
         return False
     registered = cloudpickle.list_registry_pickle_by_value()
     return bool(registered) and any(name.encode() in data for name in registered)
+
+
+def has_name(value: Any) -> bool:
+    """Whether the other end can import the function or class, so that a pickle holds its name only."""
+    module = getattr(value, "__module__", None)
+    if not isinstance(module, str) or by_value_in(module.encode()):
+        return False
+    place: Any = sys.modules.get(module)
+    for part in value.__qualname__.split("."):
+        place = getattr(place, part, None)
+    return place is value
 
 
 def loads(payload: Payload) -> Any:

@@ -79,6 +79,3 @@ def type_name(value: object) -> str:
     if module == "builtins" or module == "__main__":
         return kind.__name__
     return f"{module.partition('.')[0]}.{kind.__qualname__}"
-
-
-

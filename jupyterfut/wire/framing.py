@@ -105,9 +105,11 @@ def _allocate(size: int) -> memoryview:
 
 
 class FrameReader:
-    """Puts frames together. Call `get_buffer`, receive into it, call `received` with the count; after a `ProtocolError` the stream is lost."""
+    """Puts frames together. Call `get_buffer`, receive into it, call `received` with the count. Once `trouble` is set the stream is lost:
+    nothing more comes out."""
 
     def __init__(self, limits: FrameLimits | None = None) -> None:
+        self.trouble: ProtocolError | None = None  #: what is wrong with the bytes after the last whole frame
         self._limits = limits or DEFAULT_LIMITS
         self._scratch = memoryview(bytearray(_SCRATCH_BYTES))
         self._start = 0  # the unread bytes of the scratch buffer
@@ -137,31 +139,42 @@ class FrameReader:
         return self._scratch[self._end :]
 
     def received(self, count: int) -> list[Frame]:
-        """`count` bytes have been written into the memory that `get_buffer` gave. Returns the frames that they complete. Raises `ProtocolError`."""
+        """`count` bytes have been written into the memory that `get_buffer` gave. Returns the frames that they complete; never raises."""
         frames: list[Frame] = []
+        if self.trouble is None:
+            try:
+                self._received(count, frames)
+            except ProtocolError as error:
+                self.trouble = error
+                self._target = None
+        if self.trouble is not None:
+            self._start = self._end = 0
+        return frames
+
+    def _received(self, count: int, frames: list[Frame]) -> None:
         if self._target is not None:
             self._filled += count
             if self._filled < len(self._target):
-                return frames
+                return
             self._finish_target()
         else:
             self._end += count
         while True:
             if self._header is None:
                 if self._end - self._start < HEADER.size:
-                    return frames
+                    return
                 self._read_header()
             if self._body is None and not self._read_prefix():
-                return frames
+                return
             if not self._read_buffers():
-                return frames
+                return
             frames.append(self._completed())
 
     def feed(self, data: Buffer) -> list[Frame]:
         """The same for bytes that are already somewhere else (tests, what was read together with the handshake)."""
         frames: list[Frame] = []
         rest = memoryview(data)
-        while len(rest):
+        while len(rest) and self.trouble is None:
             target = self.get_buffer()
             count = min(len(target), len(rest))
             target[:count] = rest[:count]
