@@ -173,7 +173,7 @@ class _Shape:
         lines = ["def build(row):", f"    if len(row) != {len(texts) + 1}:", "        raise error(-1, row)"]
         lines.append(f"    _, {', '.join(f'f{i}' for i in range(len(texts)))}{',' if len(texts) == 1 else ''} = row")
         for i, text in enumerate(texts):
-            if text == "Any":
+            if text == "Any" and checks[i] is not _inner_message:
                 continue
             wanted = _SIMPLE.get(text)
             in_column = _SIMPLE_COLUMN.get(text)
