@@ -262,32 +262,36 @@ class Dispatch:
 
     # --- taking back
 
-    def balance(self) -> None:
-        """Ask tasks back from crowded workers for idle ones."""
+    def balance(self) -> float | None:
+        """Ask tasks back from crowded workers for idle ones. Returns when to look again although nothing may have happened until then; None: there is no use in it."""
         state = self.state
         config = state.config
         now = state.now
+        again: float | None = None
         thieves = sum(w.nthreads - (len(w.processing) - w.blocked) for w in state.idle)
         for victim in list(state.crowded):
             if thieves <= 0:
                 break
             excess = len(victim.processing) - victim.blocked - victim.nthreads
-            if now < victim.steal_not_before:
-                continue
             silent_s = now - victim.last_report
             waits_s = victim.occupancy_s * excess / (excess + victim.nthreads) / victim.nthreads
-            if waits_s < config.steal_min_s and silent_s < config.steal_after_s:
+            at = victim.steal_not_before
+            if waits_s < config.steal_min_s and silent_s < config.steal_after_s:  # it will be done soon, unless what it runs turns out to be long
+                at = max(at, victim.last_report + config.steal_after_s)
+            if now < at:
+                again = at if again is None else min(again, at)
                 continue
-            victim.steal_not_before = now + config.steal_min_s
             excess -= sum(task.stealing for task in islice(reversed(victim.processing), STEAL_LOOK))
             if excess <= 0:
                 continue
             tasks = self._loot(victim, max(1, min(excess, excess // 2 + thieves)))
             if tasks:
+                victim.steal_not_before = now + config.steal_min_s
                 for task in tasks:
                     task.stealing = True
                     post.append(state, victim.outbox, StealTasks([task.key], [task.attempt]))
                 thieves -= len(tasks)
+        return again
 
     def _loot(self, victim: WorkerState, count: int) -> list[TaskState]:
         """Up to `count` of the victim's latest tasks that could run elsewhere right now."""

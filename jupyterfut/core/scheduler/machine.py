@@ -53,6 +53,7 @@ class SchedulerMachine:
         self.members = Members(self.state, self.transitions, self.dispatch)
         self.query = Query(self.state, self.dispatch)
         self._rebalance_at: float | None = None
+        self._balance_not_before = 0.0
         self._look_at = 0.0  # when to look next whether all workers live
         self._effects: list[Effect] = []
         self._from_client: dict[type, Callable[[ClientState, Any], None]] = {
@@ -113,11 +114,11 @@ class SchedulerMachine:
             dispatch.run()
             dispatch.classify_touched()
         if state.idle and state.crowded and not state.ready.length:
-            if self._rebalance_at is None:
-                self._rebalance_at = state.now
-            if state.now >= self._rebalance_at:
-                dispatch.balance()
-                self._rebalance_at = state.now + REBALANCE_S
+            if state.now >= self._balance_not_before:
+                self._balance_not_before = state.now + REBALANCE_S
+                self._rebalance_at = dispatch.balance()
+            elif self._rebalance_at is None or self._rebalance_at < self._balance_not_before:
+                self._rebalance_at = self._balance_not_before
         else:
             self._rebalance_at = None
         if state.dirty:
