@@ -23,12 +23,15 @@ from jupyterfut.comm import Security, connect
 from jupyterfut.errors import ConfigError, JupyterfutError, WorkerStartError
 from jupyterfut.runtime import child, connections, worker_process
 from jupyterfut.runtime.process import ProcessWatch, cpu_count, describe_exit, memory_bytes, parse_memory_limit
-from jupyterfut.wire.messages import Goodbye, NannyHello, WorkerDied
+from jupyterfut.wire.messages import NannyHello, WorkerDied
 
 logger = logging.getLogger("jupyterfut.nanny")
 
 RESTART_EXIT_CODE = 75
 """A worker that ends with this code (EX_TEMPFAIL of sysexits.h) asks to be started again; that is no death."""
+
+START_ATTEMPTS = 3
+"""A worker that has died so often before it joined for the first time is given up."""
 
 _numbers = itertools.count(1)
 
@@ -203,10 +206,12 @@ class Nanny:
         if exit_code == RESTART_EXIT_CODE:
             self._launch_again()
             return
-        if self._fail_start(f"worker {self.name!r} did not start: {text}"):
+        self._deaths_in_a_row = 1 if loop.time() - self._started_at >= self.settings.nanny.stable_s else self._deaths_in_a_row + 1
+        # A worker that says why it cannot start will not do better next time. One that was killed may have joined already, and its word is lost.
+        final = self._worker_says or self._deaths_in_a_row >= START_ATTEMPTS
+        if final and self._fail_start(f"worker {self.name!r} did not start: {text}"):
             self._set_status("closed")
             return
-        self._deaths_in_a_row = 1 if loop.time() - self._started_at >= self.settings.nanny.stable_s else self._deaths_in_a_row + 1
         limits = self.settings.nanny
         wait_s = 0.0 if self._deaths_in_a_row == 1 else min(limits.backoff_max_s, limits.backoff_first_s * 2 ** min(self._deaths_in_a_row - 2, 30))
         logger.warning("worker %s (pid %d) died: %s; starting it again%s", self.name, pid, text, f" in {wait_s:g} s" if wait_s else "")
@@ -282,7 +287,7 @@ class Nanny:
             logger.warning("the scheduler was not told of the death of worker %s: %s", self.name, error)
             return
         stream.start(lambda _messages: None, lambda _reason: None)
-        stream.send([NannyHello(self.name, os.getpid(), {"host": socket.gethostname()}), died, Goodbye("told")])
+        stream.send([NannyHello(self.name, os.getpid(), {"host": socket.gethostname()}), died])
         stream.close()
         await stream.wait_closed()
 

@@ -184,3 +184,23 @@ def test_options_that_make_no_sense(bad: dict[str, Any]) -> None:
             Nanny("tcp://127.0.0.1:9", token="t", **bad)
 
     asyncio.run(main())
+
+
+def test_a_worker_that_is_killed_while_it_starts_is_tried_again_and_given_up_in_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with Scheduler(port=0) as scheduler:
+
+            def kill(nanny: Nanny) -> None:
+                if nanny.status == "starting" and nanny.restarts < deaths:
+                    assert nanny.pid is not None
+                    os.kill(nanny.pid, signal.SIGKILL)
+
+            deaths = 2
+            async with Nanny(scheduler.address, nthreads=1, settings=QUICK, on_change=kill) as nanny:
+                assert nanny.restarts == 2
+            deaths = 3
+            nanny = Nanny(scheduler.address, nthreads=1, settings=QUICK, on_change=kill)
+            with pytest.raises(WorkerStartError, match="killed by SIGKILL"):
+                await nanny.start()
+
+    asyncio.run(main())
