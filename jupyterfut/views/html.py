@@ -42,10 +42,10 @@ _STYLE = """<style>
 .jf .jf-soft{color:var(--jf-soft)}
 .jf .jf-gap{margin-left:.9em}
 .jf.jf-card{border:1px solid var(--jf-line);border-radius:6px;padding:10px 14px;margin:2px 0;max-width:760px}
-.jf.jf-chip{padding:2px 0}
+.jf.jf-chip{padding:2px 0 2px 6px}
 .jf .jf-why{margin:2px 0 0 1.1em;color:var(--jf-soft)}
-.jf .jf-facts{display:flex;flex-wrap:wrap;gap:2px 26px;margin:6px 0 0;padding:0;list-style:none}
-.jf .jf-facts li{margin:0;padding:0}
+.jf.jf-card ul.jf-facts{display:flex;flex-wrap:wrap;gap:2px 26px;margin:6px 0 0;padding:0;list-style:none}
+.jf.jf-card ul.jf-facts li{margin:0;padding:0}
 .jf .jf-facts b{font-weight:600;font-size:1.15em}
 .jf details{margin-top:6px}
 .jf summary{cursor:pointer;color:var(--jf-soft)}
@@ -87,7 +87,7 @@ def future(view: FutureView, *, static: bool = False) -> str:
 def client(view: ClientView, *, static: bool = False) -> str:
     """A client: where it is connected, what its cluster offers, and a table of the workers to unfold."""
     facts = _cluster_facts(view.cluster, static)
-    if view.futures is not None and not static:
+    if view.futures and not static:
         facts.append(_fact(view.futures, "future"))
     body = _facts(facts) + (_workers(view.cluster.workers, static) if view.cluster else "")
     return _card("Client", view.name, view.status, "" if static else view.address, body)
@@ -110,16 +110,12 @@ def cell(view: CellView, *, static: bool = False) -> str:
     printed = f'<pre class="jf-pre">{escape(view.printed.rstrip())}</pre>' if view.printed else ""
     error = view.traceback or view.reason if view.status != "pending" else ""
     failed = f'<pre class="jf-pre">{escape(error.rstrip())}</pre>' if error else ""
-    names = (
-        f'<span class="{"jf-soft" if static else "jf-gap jf-soft"}">futures:</span> <code>{escape(", ".join(view.names))}</code>'
-        if view.names
-        else ""
-    )
+    names = f'<span class="jf-soft">futures:</span> <code>{escape(", ".join(view.names))}</code>' if view.names else ""
     why = f'<div class="jf-why">{escape(view.reason)}</div>' if view.reason and view.status == "pending" else ""
     if static and view.status in ("pending", "finished"):
         return _chip(f"{printed}{failed}{names}")  # which of the two it is depends on when one looks
     state = f'{_dot(view.status)}<code>{escape(view.name)}</code> <span class="jf-gap">{escape(view.status)}</span> '
-    return _chip(f"{printed}{failed}{state}{names}{why}")
+    return _chip(f'{printed}{failed}{state}<span class="jf-gap">{names}</span>{why}')
 
 
 def _chip(body: str) -> str:
@@ -172,7 +168,7 @@ def _facts(facts: Iterable[str]) -> str:
 def _workers(workers: tuple[WorkerView, ...], static: bool) -> str:
     if not workers:
         return ""
-    return f"<details><summary>{text.count(len(workers), 'worker')}</summary>{_table(workers, static)}</details>"
+    return f"<details><summary>the workers</summary>{_table(workers, static)}</details>"
 
 
 def _table(workers: tuple[WorkerView, ...], static: bool) -> str:

@@ -89,11 +89,8 @@ def test_static_text_is_the_same_in_every_run() -> None:
     assert text.client(CLIENT, static=True) == "<Client: workers=2 threads=3>"
     assert text.client(ClientView(ADDRESS), static=True) == "<Client>"
     assert text.cluster(CLUSTER, static=True) == "<LocalCluster: workers=2 threads=3>"
-    assert (
-        text.cell(CellView("cell-3", "pending", ("a",)), static=True)
-        == text.cell(CellView("cell-4", "finished", ("a",)), static=True)
-        == "futures: a"
-    )
+    for status in ("pending", "finished"):
+        assert text.cell(CellView("cell-3", status, ("a",)), static=True) == "futures: a"
 
 
 @pytest.mark.parametrize(
@@ -139,7 +136,7 @@ def test_html_says_what_text_says() -> None:
     shown = Reader(html.future(FutureView(f"inc-{HASH}", "finished", "int", nbytes=2048))).text
     assert shown == "Future finished inc-b8aaf26b… int 2.0 KiB"
     shown = Reader(html.client(CLIENT)).text
-    assert shown.startswith(f"Client {ADDRESS} 2 workers 3 threads 8.0 GiB memory 2 running 12 futures 2 workers Worker Threads")
+    assert shown.startswith(f"Client {ADDRESS} 2 workers 3 threads 8.0 GiB memory 2 running 12 futures the workers Worker Threads")
     assert "150 %" in shown
     assert "1.0 GiB / 4.0 GiB" in shown
     assert "GPU=2" in shown
