@@ -139,14 +139,15 @@ class Cluster:
                 self.tell("done", PeerId(2 + worker), m.TasksDone(keys, attempts, payloads, types, sizes, durations, {}))
         self.now += rows * TASK_S
 
-    def submit(self, first: int, last: int) -> None:
-        """Tasks by number; the workers work meanwhile."""
+    def submit(self, first: int, last: int, *, work: bool = True) -> None:
+        """Tasks by number; the workers work meanwhile, unless told not to."""
         for start in range(first, last, self.submit_rows):
             numbers = range(start, min(start + self.submit_rows, last))
             keys = [key_of(i) for i in numbers]
             args: list[Payload] = [args_of(i) for i in numbers]
             self.tell("submit", CLIENT, m.SubmitTasks(FUNCTION, keys, args, [], [], OPTIONS))
-            self.work()
+            if work:
+                self.work()
 
     def finish(self, expected: int) -> None:
         """Until the client has heard of all tasks."""
@@ -167,8 +168,8 @@ def rss_bytes() -> int:
     return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if statm.exists() else 0
 
 
-def scheduler(nworkers: int, ntasks: int, submit_rows: int = SUBMIT_ROWS) -> dict[str, float]:
-    """Submit, compute, done, ready, release: tasks a second through all of it."""
+def scheduler(nworkers: int, ntasks: int, submit_rows: int = SUBMIT_ROWS, *, backlog: bool = False) -> dict[str, float]:
+    """Submit, compute, done, ready, release: tasks a second through all of it. `backlog`: everything is submitted before the first worker reports."""
     cluster = Cluster(nworkers, submit_rows)
     cluster.submit(0, 5_000)  # durations are known, the journal has begun
     cluster.finish(5_000)
@@ -178,7 +179,7 @@ def scheduler(nworkers: int, ntasks: int, submit_rows: int = SUBMIT_ROWS) -> dic
     watch.spent_s.clear()
     cluster.ready = cluster.reports = 0
     before = rss_bytes()
-    cluster.submit(5_000, 5_000 + ntasks)
+    cluster.submit(5_000, 5_000 + ntasks, work=not backlog)
     cluster.finish(ntasks)
     grown = rss_bytes() - before
     cluster.release(5_000, 5_000 + ntasks)
@@ -323,6 +324,7 @@ def client(ntasks: int, *, columns: bool) -> dict[str, float]:
 CASES: dict[str, Callable[[float], dict[str, float]]] = {
     "scheduler, 2 workers": lambda scale: scheduler(2, round(100_000 * scale)),
     "scheduler, 1,000 workers": lambda scale: scheduler(1_000, round(100_000 * scale), SUBMIT_ROWS_MANY),
+    "scheduler, 1,000 workers, backlog": lambda scale: scheduler(1_000, round(100_000 * scale), SUBMIT_ROWS_MANY, backlog=True),
     "scheduler, 1,000 workers, one row a message": lambda scale: scheduler(1_000, round(100_000 * scale)),
     "scheduler, chains, 2 workers": lambda scale: scheduler_chain(2, round(50_000 * scale)),
     "scheduler, 10,000 tasks": lambda scale: scheduler(2, 10_000),
