@@ -423,6 +423,8 @@ def test_a_nanny_tells_of_a_death_before_the_link_does() -> None:
     c.say(500, m.NannyHello(f"w{holder}", 1, {}))
     c.say(500, m.WorkerDied(f"w{holder}", 100 + holder, -9, "killed by signal 9"))
     assert "x" in c.sent(1 - holder) and c.task("x").deaths == 1
+    c.say(500, m.Goodbye("closed"))
+    assert c.closed[500] == "goodbye" and 500 not in c.machine.state.peers
 
 
 def test_a_client_inside_a_task_ends_with_its_worker() -> None:

@@ -186,6 +186,9 @@ class SchedulerMachine:
             state.peers[peer] = None
         elif kind is m.WorkerDied and member is None and peer in state.peers:
             self._worker_died(message)  # type: ignore[arg-type]  # narrowed by `kind`
+        elif kind is m.Goodbye and member is None and peer in state.peers:  # a nanny's
+            del state.peers[peer]
+            self._effects.append(Close(peer, "goodbye"))
         elif peer in state.peers:
             self._effects.append(Log("error", f"peer {peer} may not send {kind.__name__}"))
             self._effects.append(Close(peer, f"{kind.__name__} is not for this peer to send"))
