@@ -1,7 +1,7 @@
 """The journal: the last things that happened to tasks, kept by each machine, for `story(key)`, for tests and for plugins.
 
-Writing is one append, also for a thousand tasks to which the same thing happened at once; reading may be slow. Plugins, metrics and dashboards read it
-after `handle`, never from inside a transition.
+Writing is one append, also for a thousand tasks to which the same thing happened at once; reading may be slow. Plugins, metrics and dashboards read
+it after `handle`, never from inside a transition.
 """
 
 from __future__ import annotations

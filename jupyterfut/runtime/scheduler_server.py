@@ -1,8 +1,8 @@
 """The scheduler's server: streams around `core/scheduler`'s machine.
 
-It accepts connections (`comm.listen`: the token is proven before anything is read), gives each a peer number, hands what arrives to the machine and sends
-what the machine says, all that was said in one tick to one peer as one frame. It decides nothing about tasks. A client's stream carries a resumable
-session (`runtime/peer`): when it breaks, the machine starts the client's lease; when the client is back in time, nothing was lost.
+It accepts connections (`comm.listen`: the token is proven before anything is read), gives each a peer number, hands what arrives to the machine and
+sends what the machine says, all that was said in one tick to one peer as one frame. It decides nothing about tasks. A client's stream carries a
+resumable session (`runtime/peer`): when it breaks, the machine starts the client's lease; when the client is back in time, nothing was lost.
 """
 
 from __future__ import annotations
