@@ -1,8 +1,9 @@
 """Functions to payloads and back. A function is known by its `FunctionId`, the hash of its pickle, and is pickled again only if it may have changed.
 
-`dumps_function` is on the road of every `submit`, and pickling a notebook's function costs as much as everything else together. So the last pickles are kept,
-each with a *watch*: every code object, default, closure cell, class and global that the pickle depends on. If each is the same object as then, and all are
-immutable or importable, the pickle is the same too. A function that leans on something mutable (a list, an instance) is pickled each time.
+`dumps_function` is on the road of every `submit`, and pickling a notebook's function costs as much as everything else together. So the last pickles
+are kept, each with a *watch*: every code object, default, closure cell, class and global that the pickle depends on. If each is the same object as
+then, and all are immutable or importable, the pickle is the same too. A function that leans on something mutable (a list, an instance) is pickled
+each time.
 
 `loads_function` puts what it loaded under watch as well: a task that submits the function it received uses the id under which it came.
 

@@ -160,7 +160,7 @@ def test_sizes_are_estimates_that_do_not_cost_much() -> None:
     assert sizeof(1) == 28
     assert sizeof(np.zeros(1000)) == pytest.approx(8000, rel=0.1)
     assert sizeof([b"x" * 1000] * 100_000) == pytest.approx(100e6, rel=0.1)
-    assert sizeof({i: "x" * 100 for i in range(1000)}) > 100_000
+    assert sizeof({i: "x" * i for i in range(1000)}) > 100_000
     names = notebook("class Box:\n    def __init__(self, x): self.x = x")
     assert sizeof(names["Box"](np.zeros(10_000))) > 80_000
     loop: list[Any] = []

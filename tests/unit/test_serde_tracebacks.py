@@ -66,9 +66,9 @@ def divide() -> float:
 @pytest.mark.parametrize(
     "error",
     [
-        ValueError("no"), KeyError("k"), Picky(3, detail="d"), SystemExit(3), KeyboardInterrupt(), StopIteration(5), UnicodeDecodeError("utf-8", b"x", 0, 1, "bad"),
-        OSError(2, "No such file", "name"), FileNotFoundError(2, "gone", "f"), ImportError("no", name="m"), errors.KilledWorker("w"), OwnWay("made anew"), SyntaxError("bad", ("f", 1, 2, "x", 1, 3)),
-        AttributeError("no", name="n", obj=3),
+        ValueError("no"), KeyError("k"), Picky(3, detail="d"), SystemExit(3), KeyboardInterrupt(), StopIteration(5), OwnWay("made anew"),
+        UnicodeDecodeError("utf-8", b"x", 0, 1, "bad"), OSError(2, "No such file", "name"), FileNotFoundError(2, "gone", "f"),
+        ImportError("no", name="m"), errors.KilledWorker("w"), SyntaxError("bad", ("f", 1, 2, "x", 1, 3)), AttributeError("no", name="n", obj=3),
     ],
     ids=lambda error: type(error).__name__,
 )  # fmt: skip
@@ -126,7 +126,7 @@ def test_causes_contexts_and_notes() -> None:
             try:
                 divide()
             except ZeroDivisionError:
-                raise KeyError("second")
+                raise KeyError("second")  # noqa: B904  # the context is what this is about
         except KeyError as error:
             third = ValueError("third")
             third.add_note("a note")

@@ -127,7 +127,8 @@ def refused(*rows: object, buffers: tuple[bytes, ...] = ()) -> str:
 
 
 def test_wrong_shapes_are_refused_by_name() -> None:
-    assert "list of messages" in str(pytest.raises(ProtocolError, decode, msgpack.packb(5)).value)
+    with pytest.raises(ProtocolError, match="list of messages"):
+        decode(msgpack.packb(5))
     assert "unknown kind of message: 99" in refused([99])
     assert "number of its kind" in refused([True])
     assert "WantKeys has 1 fields, not 2" in refused([5, [], []])
