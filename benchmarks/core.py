@@ -1,8 +1,8 @@
 """How many tasks a second each pure machine can take, without sockets, threads or pickling: `python -m benchmarks.core [--quick] [--json FILE]`.
 
 A driver plays the rest of the cluster: it makes messages as they come out of the decoder, hands them to the machine, and answers the machine's
-effects. Only the processor time inside `handle` is counted (and `state.hold`, which the client's calls pay). Every run ends with a check that all tasks were
-finished and, once released, that nothing is left. Each run has a fresh process, so that one does not inherit the other's heap.
+effects. Only the processor time inside `handle` is counted (and `state.hold`, which the client's calls pay). Every run ends with a check that all
+tasks were finished and, once released, that nothing is left. Each run has a fresh process, so that one does not inherit the other's heap.
 
 Scheduler: a client submits in batches, workers report what they were sent in batches of at most `REPORT_ROWS`, the client hears of it and releases
 all keys at the end. The clock is virtual: it advances as if the workers ran tasks of `TASK_S` in parallel.
