@@ -1,7 +1,7 @@
 """`python -m jupyterfut.sim --seeds 5000 --jobs 2`: run seeds, tell of those that fail.
 
-Seeds that pass leave no trace but a number in the summary. The exit code is 1 when one failed. A failing seed is shrunk and its story told; `--seed N` runs one seed only, with every event checked;
-`--trace` prints each event and effect of it (`--only WORD` those lines in which the word occurs).
+Seeds that pass leave no trace but a number in the summary. The exit code is 1 when one failed. A failing seed is shrunk and its story told; `--seed
+N` runs one seed only, with every event checked; `--trace` prints each event and effect of it (`--only WORD` those lines in which the word occurs).
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 import gc
 import sys
-import time
 from concurrent.futures import ProcessPoolExecutor
+from timeit import default_timer
 from typing import NamedTuple
 
 from jupyterfut.sim.replay import Failed, describe, run_seed, shrink
@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=1_000, help="how many seeds to run (default 1000)")
     parser.add_argument("--start", type=int, default=0, help="the first seed (default 0)")
     parser.add_argument("--jobs", type=int, default=1, help="processes (default 1)")
-    parser.add_argument("--check-every", type=int, default=8, metavar="K", help="check a machine's invariants after every K-th of its events (default 8; a seed that fails is run again with 1)")
+    parser.add_argument("--check-every", type=int, default=8, metavar="K", help="check invariants after every K-th event of a machine (default 8)")
     parser.add_argument("--stories", type=int, default=3, metavar="N", help="shrink and tell at most N failures (default 3)")
     parser.add_argument("--seed", type=int, help="run this seed only, with every event checked")
     parser.add_argument("--trace", action="store_true", help="with --seed: print every event and effect")
@@ -69,7 +69,7 @@ def _one(seed: int, tracing: bool, only: tuple[str, ...], *, shrinking: bool) ->
 
 
 def _many(options: argparse.Namespace) -> int:
-    began = time.monotonic()
+    began = default_timer()
     firsts = range(options.start, options.start + options.seeds, CHUNK)
     end = options.start + options.seeds
     chunks = []
@@ -79,10 +79,11 @@ def _many(options: argparse.Namespace) -> int:
             chunks = [future.result() for future in futures]
     else:
         chunks = [run_chunk(first, min(CHUNK, end - first), options.check_every) for first in firsts]
-    took_s = time.monotonic() - began
+    took_s = default_timer() - began
     events = sum(chunk.events for chunk in chunks)
     failures = [failure for chunk in chunks for failure in chunk.failures]
-    print(f"{options.seeds} seeds in {took_s:.1f} s: {options.seeds / took_s * 60:,.0f} seeds/min, {events / took_s:,.0f} events/s, {len(failures)} failed")
+    rates = f"{options.seeds / took_s * 60:,.0f} seeds/min, {events / took_s:,.0f} events/s"
+    print(f"{options.seeds} seeds in {took_s:.1f} s: {rates}, {len(failures)} failed")
     for seed, line in failures:
         print(f"  seed {seed}: {line}")
     told: set[str] = set()

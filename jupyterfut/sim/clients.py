@@ -1,7 +1,7 @@
 """A simulated client process and its user; the client inside a worker's tasks is the same with another road to the scheduler.
 
-`SimClient` does what the real client's shell does: it makes records before the events that name them, queues the user's calls and the deaths of futures and hands both over in batches, fetches large
-results from workers, scatters data. A `SimFuture` is one reference to a record.
+`SimClient` does what the real client's shell does: it makes records before the events that name them, queues the user's calls and the deaths of
+futures and hands both over in batches, fetches large results from workers, scatters data. A `SimFuture` is one reference to a record.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ class SimClient(Node):
         self.calls: list[Any] = []  # events that the user has caused and the machine has not seen
         self.deaths: list[Record] = []
         self.flushing = False
+        self.welcomes = 0
         self.open_gathers = 0
         self.left = False
         self.performers = {
@@ -107,7 +108,7 @@ class SimClient(Node):
             self.road.close()
 
     def on_welcomed(self, effect: ev.Welcomed) -> None:
-        self.world.oracle.client_welcomed(self, effect.resumed)
+        self.welcomes += 1
 
     def cut(self, reason: str) -> None:
         """The client of a worker's tasks: the worker's stream is gone, and this client with it."""
@@ -151,7 +152,6 @@ class SimClient(Node):
     def _take(self, record: Record) -> SimFuture:
         future = SimFuture(self, record)
         self.futures.setdefault(record.key, []).append(future)
-        self.world.oracle.future_made(self, record)
         return future
 
     def live(self, key: Key) -> bool:
@@ -181,7 +181,6 @@ class SimClient(Node):
             if call.function not in self.functions:
                 self.functions[call.function] = None
                 defined.append(ev.DefineFunction(function_id(call.function), call.function.encode(), call.function))
-            self.world.oracle.submitted(self, call)
             rows.append((record, function_id(call.function), key.encode(), list(call.dependencies) or None, list(call.held) or None, call.options))
         for event in defined:
             self._queue(event)
@@ -265,7 +264,7 @@ class SimClient(Node):
         if self.left:
             return
         if failure is None:
-            small = [payload if type(payload) is bytes else None for payload in payloads]
+            small: list[Payload | None] = [payload if type(payload) is bytes else None for payload in payloads]
             sizes = [payload_nbytes(payload) for payload in payloads]
             self.post(ev.Scattered([future.record for future in futures], small, ["int"] * len(futures), sizes))
         elif tries > 1:
@@ -436,4 +435,3 @@ def error_of(record: Record) -> TaskError:
         assert record.failure is not None
         return TaskError(record.failure.kind, record.failure.text)
     return TaskError("CancelledError" if record.status == "cancelled" else "LostData", f"{record.key}: {record.reason}")
-

@@ -1,7 +1,7 @@
 """The virtual clock and the list of what happens next.
 
-Everything in the simulated cluster is a call at a time: a frame that arrives, a task that ends, a fault that strikes. The clock keeps them in a heap, ties in the
-order in which they were asked for, so that one seed is one story. Nothing sleeps: time jumps to the next call.
+Everything in the simulated cluster is a call at a time: a frame that arrives, a task that ends, a fault that strikes. The clock keeps them in a heap,
+ties in the order in which they were asked for, so that one seed is one story. Nothing sleeps: time jumps to the next call.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ class Clock:
         self.steps = 0
         self.foreground = 0  # calls that are due and are not mere clockwork
         self._count = 0
-        self._heap: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._heap: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
 
-    def at(self, when: float, fn: Callable[..., None], *args: Any) -> None:
+    def at(self, when: float, fn: Callable[..., object], *args: Any) -> None:
         """Call `fn(*args)` at `when`, or now if that is past."""
         self._count += 1
         self.foreground += 1
-        heappush(self._heap, (when if when > self.now else self.now, self._count, fn, args))
+        heappush(self._heap, (max(when, self.now), self._count, fn, args))
 
-    def background(self, when: float, fn: Callable[..., None], *args: Any) -> None:
+    def background(self, when: float, fn: Callable[..., object], *args: Any) -> None:
         """As `at`, for clockwork (heartbeats, deadlines): a world in which nothing else is due is idle. Its calls are numbered below zero."""
         self._count += 1
-        heappush(self._heap, (when if when > self.now else self.now, -self._count, fn, args))
+        heappush(self._heap, (max(when, self.now), -self._count, fn, args))
 
-    def after(self, delay_s: float, fn: Callable[..., None], *args: Any) -> None:
+    def after(self, delay_s: float, fn: Callable[..., object], *args: Any) -> None:
         """Call `fn(*args)` in `delay_s` seconds."""
         self._count += 1
         self.foreground += 1

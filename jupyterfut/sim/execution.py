@@ -1,7 +1,8 @@
 """How a simulated thread runs one call: the body of a task as a generator that says what it waits for.
 
-The worker's node drives it. It yields `Work` (virtual seconds that pass), `Block` and `Unblock` (the task leaves its slot and takes one again) and `Results` (wait for these futures of the
-task's client); it returns the call's value and the keys of the futures inside, or raises `TaskError`, `TaskRescheduled`.
+The worker's node drives it. It yields `Work` (virtual seconds that pass), `Block` and `Unblock` (the task leaves its slot and takes one again) and
+`Results` (wait for these futures of the task's client); it returns the call's value and the keys of the futures inside, or raises `TaskError`,
+`TaskRescheduled`.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class TaskError(Exception):
         self.text = text
 
 
-class TaskRescheduled(Exception):  # noqa: N818  (the user's `Reschedule` in disguise)
+class TaskRescheduled(Exception):
     """The task raises `Reschedule`."""
 
 

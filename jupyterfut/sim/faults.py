@@ -1,7 +1,7 @@
 """What goes wrong, and when: the random blows of a seed.
 
-Faults are written down before the clock starts (`workload.Fault`), so that a plan can be shrunk. Each of them heals by itself, and after the last one the cluster has all of its workers again:
-from then on the simulator demands progress.
+Faults are written down before the clock starts (`workload.Fault`), so that a plan can be shrunk. Each of them heals by itself, and after the last one
+the cluster has all of its workers again: from then on the simulator demands progress.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Links between the simulated processes: ordered, late, and sometimes broken.
 
-A `Link` is what `comm` gives to a runtime: one ordered duplex stream. Messages sent at one instant travel as one frame (the outbox is flushed once per loop tick), each frame
-arrives after a random delay, and no frame overtakes another one of its direction. Three things can happen to a link:
+A `Link` is what `comm` gives to a runtime: one ordered duplex stream. Messages sent at one instant travel as one frame (the outbox is flushed once
+per loop tick), each frame arrives after a random delay, and no frame overtakes another one of its direction. Three things can happen to a link:
 
 - `close(end)`: that end hears nothing more; the other end receives what was sent before, then learns that the link is gone;
 - `drop()`: the link breaks. Each end learns it at its own time, and each direction delivers only a part of what was in flight;

@@ -1,7 +1,8 @@
 """The simulated processes: what they have in common, and the scheduler's.
 
-A node is a runtime's shell without sockets and threads: it gives events to its machine one at a time, performs the effects in their order, wakes it when it asked to be woken, and calls the
-machine's invariants after every event (or every k-th). A node that is dead does nothing any more; one that is frozen (a process that got no time) does everything later.
+A node is a runtime's shell without sockets and threads: it gives events to its machine one at a time, performs the effects in their order, wakes it
+when it asked to be woken, and calls the machine's invariants after every event (or every k-th). A node that is dead does nothing any more; one that
+is frozen (a process that got no time) does everything later.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Node:
         self.offset_s = world.rng.choice((0.0, 17.0, 5_000.0))  # monotonic clocks of different machines have nothing in common
         self.logs: list[Log] = []
         self.drains = 0
-        self._parked: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+        self._parked: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
         self._inbox: deque[Any] = deque()
         self._draining = False
         self._wake_at: float | None = None
@@ -50,11 +51,11 @@ class Node:
 
     # --- time
 
-    def after(self, delay_s: float, fn: Callable[..., None], *args: Any) -> None:
+    def after(self, delay_s: float, fn: Callable[..., object], *args: Any) -> None:
         """Call `fn(*args)` in this process in `delay_s` seconds: not if it is dead by then, later if it is frozen."""
         self.clock.after(delay_s, self.enter, fn, args)
 
-    def enter(self, fn: Callable[..., None], args: tuple[Any, ...]) -> None:
+    def enter(self, fn: Callable[..., object], args: tuple[Any, ...]) -> None:
         """Something happens in this process."""
         if self.frozen:
             self._parked.append((fn, args))

@@ -1,6 +1,7 @@
 """What must come true: values computed in plain Python from the same program, and the errors that may stand in their place.
 
-The oracle hears what users do, what the fates do (deaths, losses) and what the clients' machines say, and objects at once, with an `AssertionError`, when a future
+The oracle hears what users do, what the fates do (deaths, losses) and what the clients' machines say, and objects at once, with an `AssertionError`,
+when a future
 
 - gets a value that plain Python does not give, or a value where the program can only fail;
 - fails although neither its own call nor one below it failed often enough, nor died often enough, nor lost its data, nor was cancelled;
@@ -20,7 +21,7 @@ from jupyterfut.core.client.state import Record
 from jupyterfut.ids import Key, PeerId
 from jupyterfut.sim.execution import failure_text
 from jupyterfut.sim.values import SMALL, decode, mix
-from jupyterfut.sim.workload import ALWAYS, Call
+from jupyterfut.sim.workload import ALWAYS
 from jupyterfut.wire import messages as m
 
 if TYPE_CHECKING:
@@ -100,18 +101,9 @@ class Oracle:
     def run_fails(self, key: Key) -> None:
         self.failed_runs[key] += 1
 
-    def submitted(self, client: SimClient, call: Call) -> None:
-        """A row leaves a client."""
-
     def cancelled(self, client: SimClient, keys: Iterable[Key], force: bool) -> None:
         """A user cancels."""
         self.ever_cancelled.update(keys)
-
-    def client_comes(self, client: SimClient) -> None:
-        """A client begins."""
-
-    def client_welcomed(self, client: SimClient, resumed: bool) -> None:
-        """The scheduler has taken a client in."""
 
     def session_over(self, client: SimClient) -> None:
         """The scheduler does not know this client any more: only right when it was away for longer than its lease. Its futures may end."""
@@ -148,7 +140,7 @@ class Oracle:
                     if sent.get(key) == attempt:
                         del sent[key]
         elif kind is m.FireAndForget:
-            self.kept_keys.update(dict.fromkeys(message.keys))
+            self.kept_keys.update(dict.fromkeys(message[0]))
 
     def scheduler_loses(self, peer: PeerId, worker: SimWorker) -> None:
         """The scheduler's stream to a worker ends: what only that worker holds may be lost."""
@@ -156,9 +148,6 @@ class Oracle:
         self.shaken.update(key for key, homes in self.homes.items() if worker in homes)
 
     # --- what the clients' machines say
-
-    def future_made(self, client: SimClient, record: Record) -> None:
-        """A user has a new future."""
 
     def resolved(self, client: SimClient, record: Record) -> None:
         """A record has its final status."""
@@ -186,7 +175,7 @@ class Oracle:
             assert record.failure is not None
             self._error_is_right(client, key, record.failure)
         elif status == "cancelled":
-            assert self.closure(key) & self.ever_cancelled, f"{client}: {key} is cancelled ({record.reason}); nobody cancelled it, or what it stands on"
+            assert self.closure(key) & self.ever_cancelled, f"{client}: {key} is cancelled ({record.reason}); nobody cancelled it or an input"
         elif client.worker is None:  # a task may run on when its own key is wanted no more; what it then hears is between it and nobody
             lost = self.closure(key) & (self.shaken | self.loose)
             assert lost, f"{client}: {key} is lost ({record.reason}); nothing that it stands on was"
@@ -221,8 +210,8 @@ class Oracle:
             roots = [other for other in closure if failure.text == failure_text(other)]
             assert roots, f"{where}: nobody says that"
             root = roots[0]
-            call = self.program.calls[root]
-            assert self.failed_runs[root] > call.options.retries, f"{where}: {root} failed {self.failed_runs[root]} times and has {call.options.retries} retries"
+            failed, retries = self.failed_runs[root], self.program.calls[root].options.retries
+            assert failed > retries, f"{where}: {root} failed {failed} times and has {retries} retries"
         elif failure.kind == "KilledWorker":
             limit = self.world.config.allowed_failures
             assert any(self.deaths[other] > limit for other in closure), f"{where}: too few workers died"

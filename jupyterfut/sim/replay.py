@@ -1,7 +1,8 @@
 """Seeds: run one, run many, tell the story of one that failed, and make it smaller.
 
-A seed is run with its invariants checked after every `check_every`-th event of each node. One that fails is run again with a check after every event, which names the event that broke something, and then
-shrunk: workers, clients, steps and faults are left out of its plan as long as it still fails in the same place. What remains is printed with the story of the keys concerned.
+A seed is run with its invariants checked after every `check_every`-th event of each node. One that fails is run again with a check after every event,
+which names the event that broke something, and then shrunk: workers, clients, steps and faults are left out of its plan as long as it still fails in
+the same place. What remains is printed with the story of the keys concerned.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ SHRINK_RUNS = 400
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """How a plan failed. `place` is where the error was raised: two runs that fail in the same place fail for the same reason, as far as shrinking is concerned."""
+    """How a plan failed. `place` is where the error was raised: for shrinking, two runs that fail in the same place fail for the same reason."""
 
     plan: Plan
     error: str
@@ -36,8 +37,7 @@ def run_plan(plan: Plan, *, check_every: int = 1, trace: Trace | None = None) ->
     run = Run(plan, check_every=check_every, trace=trace)
     try:
         run.go()
-    except Exception as error:
-        # Whatever a machine raises is a finding; it is told below, with its traceback.
+    except Exception as error:  # noqa: BLE001  whatever a machine raises is a finding, and is told below with its traceback
         frames = traceback.extract_tb(error.__traceback__)
         last = frames[-1]
         text = f"{type(error).__name__}: {error}"
@@ -53,6 +53,7 @@ def run_seed(seed: int, *, check_every: int = 1, trace: Trace | None = None) -> 
 def shrink(failed: Failed, runs: int = SHRINK_RUNS) -> Failed:
     """A smaller plan that fails in the same place, by leaving things out."""
     left = runs
+    best = failed
 
     def attempt(plan: Plan) -> Failed | None:
         nonlocal left
@@ -77,7 +78,7 @@ def shrink(failed: Failed, runs: int = SHRINK_RUNS) -> Failed:
                 break
             size = max(size // 2, 1)
 
-    best = attempt(failed.plan) or failed
+    best = attempt(best.plan) or best
     before = -1
     while left > 0 and before != _size(best.plan):
         before = _size(best.plan)
@@ -125,5 +126,6 @@ def describe(failed: Failed) -> str:
     concerned = [word for word in dict.fromkeys(re.findall(r"[a-z]+(?:-\d+)+", failed.error)) if word in every]
     if concerned:
         lines.append(f"the story of {', '.join(concerned[:3])}:")
-        lines += [f"  {at:10.5f} {who:>16} {key:>12}: {what} {detail if detail is not None else ''}" for at, who, key, what, detail in world.story(*concerned[:3])]
+        for at, who, about, what, detail in world.story(*concerned[:3]):
+            lines.append(f"  {at:10.5f} {who:>16} {about:>12}: {what} {'' if detail is None else detail}")
     return "\n".join(lines)

@@ -1,7 +1,8 @@
 """How a client with a link of its own reaches the scheduler: a session that outlives its links.
 
-Both ends keep a `core.ordered.Session`. What a link carries between a client and the scheduler are its numbered frames; when the link breaks the client connects again, the two ends tell each
-other what they have, and say again what is missing, so that neither machine hears anything twice or too late. Only when the scheduler has forgotten the client do both begin anew.
+Both ends keep a `core.ordered.Session`. What a link carries between a client and the scheduler are its numbered frames; when the link breaks the
+client connects again, the two ends tell each other what they have, and say again what is missing, so that neither machine hears anything twice or too
+late. Only when the scheduler has forgotten the client do both begin anew.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ class Road:
         """The client's machine says this."""
         if self._opening:
             self._opening = False
-            assert self.link is not None and type(message) is ClientHello, f"{self.client} begins with {message}"
+            assert self.link is not None
+            assert type(message) is ClientHello, f"{self.client} begins with {message}"
             self.link.send(1, self.session.opening([message]))
             return
         frame = self.session.send([message])
@@ -93,7 +95,7 @@ class Road:
     def _first(self, link: Link, frame: NumberedFrame) -> None:
         """The scheduler's first frame on this link: its answer to hello."""
         welcome = frame.messages[0]
-        assert type(welcome) is Welcome and frame.number == 0, frame
+        assert type(welcome) is Welcome, frame
         if not welcome.resumed and self.client.machine.state.welcomed:
             self.world.oracle.session_over(self.client)
             self.session = Session()

@@ -1,8 +1,8 @@
 """One plan, from its first event to its last: under faults first, then without.
 
-    play        the script and the faults, until both are over
-    progress    everything is healed, every worker's place is filled; now all that is pending has to resolve within `patience_s`
-    rest        every future dies, every client closes; now nothing may be left in any machine
+play        the script and the faults, until both are over
+progress    everything is healed, every worker's place is filled; now all that is pending has to resolve within `patience_s`
+rest        every future dies, every client closes; now nothing may be left in any machine
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from jupyterfut.core.client.invariants import check_at_rest as check_client_at_r
 from jupyterfut.core.scheduler import SchedulerConfig
 from jupyterfut.sim.clients import SimClient
 from jupyterfut.sim.trace import Trace
+from jupyterfut.sim.workers import SimWorker
 from jupyterfut.sim.workload import Fault, Plan, Step
 from jupyterfut.sim.world import World
 
@@ -176,7 +177,8 @@ class Run:
             world.trace.say(world.now(), "calm")
         world.deaf_schedulers = False
         for name in list(world.stalled):
-            for who in (*world.places.values(), *world.clients):
+            everybody: list[SimWorker | SimClient] = [*world.places.values(), *world.clients]
+            for who in everybody:
                 if who.name == name:
                     world.heal(who)
         world.fetch_fails.clear()
@@ -223,9 +225,11 @@ class Run:
         world = self.world
         state = world.scheduler.machine.state
         lines = [f"pending: {[(record.key) for record in world.pending()][:10]}"]
-        lines.append(f"scheduler: {[(t.key, t.state, t.worker and t.worker.name, [c.id for c in t.wanted_by], t.waiters, t.held) for t in state.tasks.values()][:10]}")
+        tasks = [(t.key, t.state, t.worker and t.worker.name, [c.id for c in t.wanted_by], t.waiters, t.held) for t in state.tasks.values()]
+        lines.append(f"scheduler: {tasks[:10]}")
         for worker in world.places.values():
-            lines.append(f"{worker}: tasks {list(worker.machine.tasks.values())[:10]} store {list(worker.store)[:10]} threads {[t.key for t in worker.threads.values()][:10]} link {worker.machine.link.state}")
+            lines.append(f"{worker}: link {worker.machine.link.state}, threads {[thread.key for thread in worker.threads.values()][:10]}")
+            lines.append(f"    tasks {list(worker.machine.tasks.values())[:10]}, store {list(worker.store)[:10]}")
         lines.append(f"gathers: {[(client.name, client.open_gathers) for client in world.clients if client.open_gathers]}")
         return "\n".join(lines)
 

@@ -1,7 +1,8 @@
 """What simulated functions compute, and what their results look like as payloads.
 
-A value is an integer mixed from the call's constant and its inputs, so that a result that was mixed up anywhere is seen. Small results are `bytes`; those that stand for large ones are `Local` with
-the size that the plan says. A result may contain futures: the keys of the calls that the task submitted.
+A value is an integer mixed from the call's constant and its inputs, so that a result that was mixed up anywhere is seen. Small results are `bytes`;
+those that stand for large ones are `Local` with the size that the plan says. A result may contain futures: the keys of the calls that the task
+submitted.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from collections.abc import Iterable
 
 from jupyterfut.ids import FunctionId, Key
 from jupyterfut.wire.payload import Local, Payload
-
 
 SMALL = 64
 """Up to so many bytes, a result is real bytes (fewer, in fact)."""

@@ -1,7 +1,8 @@
 """A simulated worker process: its machine, its threads, its store, its data server, and the client of its tasks.
 
-Threads run `execution.body` in virtual time. What they have to say reaches the machine through one queue, in batches and a little late, as in the real worker. When the process dies the node is dead
-for good: a worker that comes back is a new node, empty, perhaps under the same address. When only its link breaks the machine connects again and offers what it holds.
+Threads run `execution.body` in virtual time. What they have to say reaches the machine through one queue, in batches and a little late, as in the
+real worker. When the process dies the node is dead for good: a worker that comes back is a new node, empty, perhaps under the same address. When only
+its link breaks the machine connects again and offers what it holds.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ class SimWorker(Node):
         super().__init__(world, plan.name)
         self.plan = plan
         self.address = address
-        self.machine = WorkerMachine(address, plan.name, plan.nthreads, resources=dict(plan.resources), pid=world.next_pid(), settings=world.worker_settings)
+        self.machine = WorkerMachine(
+            address, plan.name, plan.nthreads, resources=dict(plan.resources), pid=world.next_pid(), settings=world.worker_settings
+        )
         self.link: Link | None = None
         self.busy = 0
         self.run_queue: deque[Thread] = deque()
@@ -150,7 +153,7 @@ class SimWorker(Node):
             assert type(order.args) is bytes
             call = self.world.program.calls[Key(order.args.decode())]
             assert call.key == order.key, f"{order.key} came with the arguments of {call.key}"
-            assert self.functions.get(order.function) == call.function, f"{self}: {order.key} calls {order.function}, which is not here (or is another one)"
+            assert self.functions.get(order.function) == call.function, f"{self}: {order.key} calls {order.function}, which is not here"
             assert list(call.dependencies) == list(order.dependencies), f"{order.key}: dependencies {order.dependencies}"
             thread = Thread(order, call)
             assert (thread.key, thread.attempt) not in self.threads, f"{self}: {order.key} attempt {order.attempt} is run twice"
@@ -352,7 +355,6 @@ class SimWorker(Node):
             self.task_clients_made += 1
             client = SimClient(self.world, ClientId(f"task-client-{self.machine.pid}-{self.task_clients_made}"), worker=self)
             self.task_client = client
-            self.world.oracle.client_comes(client)
             client.connect()  # without a link to the scheduler it is cut at once
         return client
 
@@ -366,7 +368,8 @@ class SimWorker(Node):
 
     def on_to_client(self, effect: ev.ToClient) -> None:
         client = self.task_client
-        assert client is not None and client.client_id == effect.client, f"{self}: a word for {effect.client}, which is not here"
+        assert client is not None, f"{self}: a word for {effect.client}, and there is no client"
+        assert client.client_id == effect.client, f"{self}: a word for {effect.client}, which is not here any more"
         client.post(Received(ev.SCHEDULER, effect.message))
 
     def on_cut_client(self, effect: ev.CutClient) -> None:

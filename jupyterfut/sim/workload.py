@@ -1,9 +1,9 @@
 """Random programs: what the users of a simulated cluster ask of it.
 
-A `Program` is a set of pure calls named by key, so that the oracle can evaluate it in plain Python and any client, or any task, can submit any part of it. A `Plan` is everything that a
-seed decides before the clock starts: the cluster, the program, the script of each client (submit, release, cancel, retry, ...) and the faults. Plans are explicit lists and not a random
-source asked on the way: a failing plan can be shrunk by leaving steps out, and what remains is still the same story. A step that makes no sense any more (a release of a future that the
-client does not hold) does nothing.
+A `Program` is a set of pure calls named by key, so that the oracle can evaluate it in plain Python and any client, or any task, can submit any part
+of it. A `Plan` is everything that a seed decides before the clock starts: the cluster, the program, the script of each client (submit, release,
+cancel, retry, ...) and the faults. Plans are explicit lists and not a random source asked on the way: a failing plan can be shrunk by leaving steps
+out, and what remains is still the same story. A step that makes no sense any more (a release of a future that the client does not hold) does nothing.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from jupyterfut.wire.messages import TaskOptions
 ALWAYS = 1_000_000
 """`Call.flakes` of a task that fails whenever it runs."""
 
+NO_OPTIONS = TaskOptions()
+
 Body = Literal["value", "spawn", "futures"]
-"""What the function does: computes its value from its inputs; submits `children` and waits for them (fib-like); submits them and returns their futures."""
+"""What the function does: computes its value from its inputs; submits `children` and waits for them (fib-like); submits them and returns futures."""
 
 Pause = Literal["block", "secede"]
 """How a task waits for its children: a plain blocking `result()`, or `secede()` before and `rejoin()` after."""
@@ -42,7 +44,7 @@ class Call:
     reschedules: int = 0  #: that many of its runs raise `Reschedule`
     duration_s: float = 0.01
     nbytes: int = 40
-    options: TaskOptions = TaskOptions()
+    options: TaskOptions = NO_OPTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +86,12 @@ class Step(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """One blow. `op` is one of
-    kill (worker dies; comes back empty after `for_s`), drop (its link breaks), stall (its link is silent for `for_s`), freeze (the process stands still for `for_s`), goodbye (it leaves in order and a new one comes after `for_s`),
-    client_drop, client_stall, client_vanish (comes back after `for_s`, perhaps when its lease is over), fetch (fetches from that worker fail for `for_s`)."""
+    """One blow.
+
+    What strikes a worker: `kill` (it dies, and comes back empty after `for_s`), `drop` (its link breaks), `stall` (its link is silent for `for_s`),
+    `freeze` (the process stands still for `for_s`), `goodbye` (it leaves in order, a new one comes after `for_s`), `fetch` (most fetches from it fail
+    for `for_s`). What strikes a client: `client_drop`, `client_stall`, `client_vanish` (it is away for `for_s`, perhaps longer than its lease).
+    """
 
     at: float
     op: str
@@ -180,8 +185,8 @@ class _Author:
         elif rng.random() < 0.02:
             reschedules = rng.randint(1, 2)
         call = Call(
-            key=Key(f"{function}-{self.made}"), function=function, const=const, dependencies=tuple(dependencies), duration_s=duration, flakes=flakes, reschedules=reschedules,
-            nbytes=rng.choice((5_000, 100_000)) if rng.random() < self.large_share else 40, options=options or TaskOptions(),
+            key=Key(f"{function}-{self.made}"), function=function, const=const, dependencies=tuple(dependencies), duration_s=duration, flakes=flakes,
+            reschedules=reschedules, nbytes=rng.choice((5_000, 100_000)) if rng.random() < self.large_share else 40, options=options or NO_OPTIONS,
         )  # fmt: skip
         if extra:
             call = replace(call, **extra)  # type: ignore[arg-type]  # the names of Call's own fields, from this module
@@ -243,7 +248,8 @@ class _Author:
         duration = self.rng.choice((0.0, 0.001, 0.05))
         for i in range(n + 1):
             children = (Key(f"fib-{tag}-{i - 1}"), Key(f"fib-{tag}-{i - 2}")) if i >= 2 else ()
-            self.program.add(Call(Key(f"fib-{tag}-{i}"), "fib", i, body="spawn" if children else "value", children=children, pause=pause, duration_s=duration))
+            body: Body = "spawn" if children else "value"
+            self.program.add(Call(Key(f"fib-{tag}-{i}"), "fib", i, body=body, children=children, pause=pause, duration_s=duration))
         return [Key(f"fib-{tag}-{n}")]
 
     def spawn(self, inputs: list[Key]) -> list[Key]:
@@ -252,7 +258,8 @@ class _Author:
         if self.rng.random() < 0.3:
             children.append(self.call("grandparent", (), body="spawn", children=tuple(children[:1])))
         body: Body = "futures" if self.rng.random() < 0.4 else "spawn"
-        parent = self.call("parent", inputs[:1], body=body, children=tuple(children), pause=self.rng.choice(("block", "secede")), flakes=0, reschedules=0)
+        pause: Pause = self.rng.choice(("block", "secede"))
+        parent = self.call("parent", inputs[:1], body=body, children=tuple(children), pause=pause, flakes=0, reschedules=0)
         return [parent, self.call("after", [parent], self.options())]
 
     def opaque(self, inputs: list[Key]) -> list[Key]:

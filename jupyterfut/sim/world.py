@@ -8,13 +8,13 @@ A test makes a world, lets its people act, and moves time on:
     world.run()
     assert future.status == "finished" and world.quiet()
 
-A seed's run (`replay.run_plan`) makes one from a `Plan`, follows its script under faults, demands progress once they stop, then releases everything and demands that nothing is left.
+A seed's run (`replay.run_plan`) makes one from a `Plan`, follows its script under faults, demands progress once they stop, then releases everything
+and demands that nothing is left.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from random import Random
 from typing import Any
 
@@ -160,7 +160,6 @@ class World:
         client = SimClient(self, ClientId(name or f"client-{len(self.clients)}"))
         client.road = Road(self, client)
         self.clients.append(client)
-        self.oracle.client_comes(client)
         client.road.connect()
         return client
 
@@ -185,7 +184,10 @@ class World:
         retries: int = 0,
         resources: dict[str, float] | None = None,
     ) -> SimFuture:
-        """Submit the call `key` (a new one, or one that the program has) as `client`, the first one unless said otherwise. `prefer`: on this worker if it is there."""
+        """Submit the call `key` (a new one, or one that the program has) as `client`, the first one unless said otherwise.
+
+        `prefer`: on this worker if it is there.
+        """
         name = Key(key)
         if name not in self.program.calls:
             wish = [prefer] if prefer is not None else list(workers or ())
@@ -194,8 +196,10 @@ class World:
             )
             dependencies = tuple(i.key if isinstance(i, SimFuture) else Key(i) for i in inputs)
             function = key.partition("-")[0]
-            call = Call(name, function, len(self.program.calls), dependencies, duration_s=duration_s, nbytes=nbytes, flakes=flakes, body=body, options=options,
-                        children=tuple(Key(child) for child in children))  # fmt: skip
+            call = Call(
+                name, function, len(self.program.calls), dependencies, body=body, children=tuple(Key(child) for child in children),
+                duration_s=duration_s, nbytes=nbytes, flakes=flakes, options=options,
+            )  # fmt: skip
             self.program.add(call)
         futures = (client or self.user).submit_keys([name])
         assert futures, f"{key} cannot be submitted: its client has no future of one of its inputs"
@@ -262,8 +266,8 @@ class World:
     # --- time
 
     def run(self, until: Callable[[], bool] | None = None, for_s: float | None = None, limit_s: float = 1_000.0) -> None:
-        """Move time on: until the condition holds, for so long, or (neither given) until the world is idle: all that is left to happen is clockwork and no future of a user is
-        pending. Raises AssertionError when `limit_s` virtual seconds pass before."""
+        """Move time on: until the condition holds, for so long, or (neither given) until the world is idle: all that is left to happen is clockwork,
+        and no future of a user is pending. Raises AssertionError when `limit_s` virtual seconds pass before."""
         clock = self.clock
         if for_s is not None:
             end = clock.now + for_s
@@ -281,9 +285,8 @@ class World:
 
     def pending(self) -> list[Any]:
         """Records of live clients that have no final status."""
-        return [
-            record for client in self.clients if client.alive and not client.left for record in client.machine.state.records.values() if record.status == "pending"
-        ]
+        present = [client for client in self.clients if client.alive and not client.left]
+        return [record for client in present for record in client.machine.state.records.values() if record.status == "pending"]
 
     def idle(self) -> bool:
         """Whether nothing will happen any more by itself."""
@@ -314,5 +317,5 @@ class World:
         """All that the machines remember of these keys: (time, who, key, what, detail)."""
         nodes: list[Any] = [self.scheduler, *self.by_address.values(), *self.clients]
         nodes += [worker.task_client for worker in self.by_address.values() if worker.task_client is not None]
-        lines = [(now - node.offset_s, node.name, key, what, detail) for node in nodes for now, key, what, detail in node.machine.journal.story(*keys)]
+        lines = [(at - node.offset_s, node.name, key, what, detail) for node in nodes for at, key, what, detail in node.machine.journal.story(*keys)]
         return sorted(lines, key=lambda line: line[0])
