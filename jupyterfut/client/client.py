@@ -158,7 +158,6 @@ class Client:
     async def _start(self) -> None:
         """On the session's loop: find the scheduler's address, connect, be welcomed, wait for the first workers of a cluster of our own."""
         session = self._session
-        session.thread_id = threading.get_ident()
         deploying = settings().deploy.start_timeout_s
         limit = self._timeout_s if self._timeout_s is not None else (deploying if self._owns_cluster else None)
         try:

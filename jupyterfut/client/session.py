@@ -216,7 +216,8 @@ class Session:
         self.perform(effects)
 
     def start(self, link: Link) -> None:
-        """There is a way to the scheduler, or will be."""
+        """There is a way to the scheduler, or will be. Called on the loop."""
+        self.thread_id = threading.get_ident()
         self.link = link
         self.started = True
         self.wake()
