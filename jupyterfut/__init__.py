@@ -10,11 +10,13 @@ True
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 from jupyterfut._version import __version__
 
+TYPE_CHECKING = False  # type checkers know the name; `typing` itself would be most of what this import costs
 if TYPE_CHECKING:
+    from typing import Any
+
     from jupyterfut.client.client import Client
     from jupyterfut.client.client import Client as Executor
     from jupyterfut.client.current import default_client, get_client, get_worker, local_client, local_executor, rejoin, secede, worker_client

@@ -13,7 +13,6 @@ import concurrent.futures
 import inspect
 import os
 import threading
-import uuid
 import weakref
 from collections.abc import Callable, Collection, Coroutine, Generator, Iterable, Iterator
 from contextlib import contextmanager
@@ -98,7 +97,7 @@ class Client:
             self._thread = loops.acquire()
         try:
             session_loop = self._thread.loop if self._thread is not None else _running_loop()
-            self._assemble(Session(ClientId(f"client-{uuid.uuid4().hex}"), self.name, session_loop))
+            self._assemble(Session(ClientId(f"client-{os.urandom(16).hex()}"), self.name, session_loop))
             if starts_cluster:
                 self.cluster = _launch(self._thread, name, security, cluster_options)
                 self._owns_cluster = True
@@ -139,7 +138,7 @@ class Client:
         client.status = "connecting"
         client.cluster = None
         client._target = target.Target(door.scheduler_address, Security())
-        session = Session(ClientId(f"client-{uuid.uuid4().hex}"), client.name, door.loop)
+        session = Session(ClientId(f"client-{os.urandom(16).hex()}"), client.name, door.loop)
         client._assemble(session)
         link = WorkerLink(session, door, client._when_ended())
         if _is_running(door.loop):

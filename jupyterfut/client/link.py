@@ -130,4 +130,4 @@ def _future_key(value: object) -> Key | None:
     it."""
     from jupyterfut.client.futures import Future
 
-    return value.key if isinstance(value, Future) else None
+    return value._record.key if isinstance(value, Future) else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-import uuid
+import os
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -91,7 +91,7 @@ class Scattering:
                 feed(digest, content)
                 key = Key(f"{name}-{digest.hexdigest()}")
             else:
-                key = Key(f"{name}-{uuid.uuid4().hex}")
+                key = Key(f"{name}-{os.urandom(16).hex()}")
         with session.lock:
             record, _ = session.state.hold(key)
         return Item(Future(record, self._client), payload, serde.type_name(value), nbytes)
