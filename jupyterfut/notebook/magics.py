@@ -77,7 +77,7 @@ class SubmitMagics(Magics):  # type: ignore[misc]  # IPython has no types
         self._runs: dict[str, Future] = {}  # cell id -> what the last run of that cell shows
 
     @no_var_expand
-    @magic_arguments()
+    @magic_arguments("%submit")
     @argument("-o", "--output", metavar="NAMES", type=_names, action="append", help="bring back only these names (a,b)")
     @argument("--name", help="what the task is called; its futures are called by the names that the cell assigns")
     @argument("--wait", action="store_true", help="wait until the cell is done, and show what it shows as any cell does")
@@ -89,15 +89,23 @@ class SubmitMagics(Magics):  # type: ignore[misc]  # IPython has no types
     @argument("--retries", type=_times, default=0, help="how often to try again when it fails (0)")
     @cell_magic  # type: ignore[untyped-decorator]
     def submit(self, line: str, cell: str) -> None:
-        """Run the cell on the cluster: what it reads is captured, what it assigns comes back as futures of the same names.
+        """Run the cell on the cluster. What it reads is captured; the names that
+        it assigns become futures.
 
-        Raises, before anything is submitted: SyntaxError, UsageError, NameError for a name that nothing defines, SerializationError for a value that
-        cannot travel. With --wait and --get it blocks and raises what the cell raises; without, it returns at once and an error is shown under the
-        cell.
+        Returns at once; what the cell shows, or its error, appears beneath it
+        when it is done. With --wait and --get it blocks, and raises what the
+        cell raises.
+
+        Nothing is submitted when the cell has a syntax error (SyntaxError), an
+        unknown option (UsageError), a name that nothing defines (NameError), or
+        reads a value that cannot travel (SerializationError).
         """
         __tracebackhide__ = True
         options = parse_argstring(self.submit, line)
-        code = read_cell(self.shell, f"%%submit {line}", cell)
+        try:
+            code = read_cell(self.shell, f"%%submit {line}", cell)
+        except SyntaxError as error:
+            raise error.with_traceback(None) from None  # the cell's line says it all
         names = self._names_to_bring(code, options.output)
         namespace = self.shell.user_ns
         values = wanted(code, namespace, self.shell.user_ns_hidden, vars(builtins))
@@ -122,10 +130,12 @@ class SubmitMagics(Magics):  # type: ignore[misc]  # IPython has no types
 
         blocks = options.wait or options.get
         if not options.quiet and not blocks:
-            shown = Shown(self.shell, CellView(name, "pending", names), static=static)
+            particular = options.workers or options.resources  # then it may wait for a worker that nobody has
+            reason = task._view().reason if particular and not client.asynchronous else ""
+            shown = Shown(self.shell, CellView(name, "pending", names, reason), static=static)
             outputs.add_done_callback(shown.finish)
         if blocks or (static and code.shows):
-            self._wait(outputs, quiet=options.quiet, raises=blocks, shows=blocks)
+            self._wait(outputs, quiet=options.quiet, raises=blocks)
         if options.get:
             self.shell.push(_values(futures))
 
@@ -151,18 +161,16 @@ class SubmitMagics(Magics):  # type: ignore[misc]  # IPython has no types
             print(_started_line(client))  # noqa: T201  # said once, where the user looks
         return client
 
-    def _wait(self, outputs: Future, *, quiet: bool, raises: bool, shows: bool) -> None:
+    def _wait(self, outputs: Future, *, quiet: bool, raises: bool) -> None:
         __tracebackhide__ = True
-        try:
-            shown = outputs.result()
-        except Exception as error:
-            if not raises:
-                return  # the done callback shows it
-            if not quiet:
-                show(self.shell, getattr(error, OUTPUTS_ATTRIBUTE, ()))
-            raise
-        if shows and not quiet:
+        error = outputs.exception()
+        if not raises:
+            return  # the done callback shows whatever there is
+        shown = getattr(error, OUTPUTS_ATTRIBUTE, ()) if error is not None else outputs.result()
+        if not quiet:
             show(self.shell, shown)
+        if error is not None:
+            raise error
 
     def _forget_earlier_run(self, outputs: Future) -> None:
         """Running a cell again drops what its earlier run was to show (its names are rebound, which drops their futures)."""

@@ -7,7 +7,6 @@ which the client calls back; it is found by its display id, so it does not matte
 from __future__ import annotations
 
 import asyncio
-import html as escaping
 import traceback
 import uuid
 from collections.abc import Sequence
@@ -50,7 +49,7 @@ class Shown:
             self._failed(future.status, await future.exception())
 
     def _succeeded(self, outputs: Sequence[Output]) -> None:
-        self._publish(joined(outputs) if outputs else self._state(self.view._replace(status="finished")), update=True)
+        self._publish(joined(outputs) if outputs else self._state(self.view._replace(status="finished", reason="")), update=True)
 
     def _failed(self, status: str, error: BaseException) -> None:
         view = self.view._replace(status=status, reason=f"{type(error).__name__}: {error}")
@@ -85,24 +84,7 @@ def joined(outputs: Sequence[Output]) -> Bundle:
         return outputs[0]
     texts = [output if isinstance(output, str) else str(output.get("text/plain", "")) for output in outputs]
     lines = [part if part.endswith("\n") or part is texts[-1] else f"{part}\n" for part in texts]
-    return {"text/plain": "".join(lines).removesuffix("\n"), "text/html": "".join(_as_html(output) for output in outputs)}
-
-
-def _as_html(output: Output) -> str:
-    if isinstance(output, str):
-        return _preformatted(output)
-    if "text/html" in output:
-        return f"<div>{output['text/html']}</div>"
-    if "image/svg+xml" in output:
-        return f"<div>{output['image/svg+xml']}</div>"
-    for mime in ("image/png", "image/jpeg"):
-        if mime in output:
-            return f'<div><img alt="" src="data:{mime};base64,{output[mime]}"></div>'
-    return _preformatted(str(output.get("text/plain", "")))
-
-
-def _preformatted(part: str) -> str:
-    return f"<pre>{escaping.escape(part.rstrip())}</pre>" if part.strip() else ""
+    return {"text/plain": "".join(lines).removesuffix("\n"), "text/html": html.outputs(outputs)}
 
 
 def traceback_text(shell: InteractiveShell, error: BaseException) -> str:

@@ -8,8 +8,9 @@ run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
+from typing import Any, NamedTuple
 
 from jupyterfut.views import text
 from jupyterfut.views.snapshots import CellView, ClientView, ClusterView, FutureView, WorkerView
@@ -50,7 +51,7 @@ _STYLE = """<style>
 .jf details{margin-top:6px}
 .jf summary{cursor:pointer;color:var(--jf-soft)}
 .jf table.jf-table{border-collapse:collapse;width:100%;margin:6px 0 2px;border:0;font-size:inherit;table-layout:auto}
-.jf .jf-table tr,.jf .jf-table tbody tr:nth-child(odd),.jf .jf-table tbody tr:hover{background:none}
+.jf table.jf-table tr,.jf table.jf-table tbody tr:nth-child(n),.jf table.jf-table tbody tr:hover{background:none}
 .jf .jf-table th,.jf .jf-table td{border:0;border-top:1px solid var(--jf-line);padding:4px 14px 4px 0;
 text-align:left;vertical-align:baseline;white-space:nowrap;color:inherit}
 .jf .jf-table th{border-top:0;font-weight:normal;color:var(--jf-soft)}
@@ -107,15 +108,39 @@ def worker(view: WorkerView, *, static: bool = False) -> str:
 def cell(view: CellView, *, static: bool = False) -> str:
     """What stands under a submitted cell that shows no value of its own: its state, the names that are futures now, what it printed, how it
     failed."""
-    printed = f'<pre class="jf-pre">{escape(view.printed.rstrip())}</pre>' if view.printed else ""
-    error = view.traceback or view.reason if view.status != "pending" else ""
-    failed = f'<pre class="jf-pre">{escape(error.rstrip())}</pre>' if error else ""
+    printed = _preformatted(view.printed)
+    failed = _preformatted(view.traceback or view.reason) if view.status != "pending" else ""
     names = f'<span class="jf-soft">futures:</span> <code>{escape(", ".join(view.names))}</code>' if view.names else ""
     why = f'<div class="jf-why">{escape(view.reason)}</div>' if view.reason and view.status == "pending" else ""
     if static and view.status in ("pending", "finished"):
         return _chip(f"{printed}{failed}{names}")  # which of the two it is depends on when one looks
     state = f'{_dot(view.status)}<code>{escape(view.name)}</code> <span class="jf-gap">{escape(view.status)}</span> '
     return _chip(f'{printed}{failed}{state}<span class="jf-gap">{names}</span>{why}')
+
+
+def outputs(parts: Sequence[str | Mapping[str, Any]]) -> str:
+    """What a cell showed, as one piece of HTML: printed text, and of each display (a mapping from MIME type to data) the richest form that it has.
+
+    >>> "<pre" in outputs(["a line\\n", {"text/plain": "42"}])
+    True
+    """
+    return _chip("".join(_output(part) for part in parts))
+
+
+def _output(part: str | Mapping[str, Any]) -> str:
+    if isinstance(part, str):
+        return _preformatted(part)
+    for mime in ("text/html", "image/svg+xml"):
+        if mime in part:
+            return f"<div>{part[mime]}</div>"  # made by the user's own object, for showing
+    for mime in ("image/png", "image/jpeg"):
+        if mime in part:
+            return f'<div><img alt="" src="data:{mime};base64,{escape(str(part[mime]))}"></div>'
+    return _preformatted(str(part.get("text/plain", "")))
+
+
+def _preformatted(shown: str) -> str:
+    return f'<pre class="jf-pre">{escape(shown.rstrip())}</pre>' if shown.strip() else ""
 
 
 def _chip(body: str) -> str:
@@ -149,7 +174,7 @@ def _cluster_facts(view: ClusterView | None, static: bool) -> list[str]:
     facts = [_fact(len(view.workers), "worker"), _fact(view.threads, "thread")]
     if view.memory_limit_bytes and not static:
         facts.append(f"<b>{text.format_bytes(view.memory_limit_bytes)}</b> memory")
-    running = sum(worker.executing for worker in view.workers)
+    running = sum(worker.executing or 0 for worker in view.workers)
     if running and not static:
         facts.append(f"<b>{running}</b> running")
     return facts
@@ -171,20 +196,26 @@ def _workers(workers: tuple[WorkerView, ...], static: bool) -> str:
     return f"<details><summary>the workers</summary>{_table(workers, static)}</details>"
 
 
+class _Column(NamedTuple):
+    """One column of the table of workers."""
+
+    title: str
+    cell: Callable[[WorkerView], str]  #: the HTML of one worker's cell; "" where nothing is known
+    number: bool = False
+
+
 def _table(workers: tuple[WorkerView, ...], static: bool) -> str:
     workers = tuple(sorted(workers, key=_by_name))
-    extra = any(worker.resources for worker in workers)
-    head = ["<th>Worker</th>", '<th class="jf-n">Threads</th>']
-    if not static:
-        head += ["<th>Memory</th>", '<th class="jf-n">CPU</th>', '<th class="jf-n">Running</th>', '<th class="jf-n">Ready</th>']
-    if extra:
-        head.append("<th>Resources</th>")
-    if not static:
-        head.append("<th>Address</th>")
-    rows = "".join(_row(worker, static, extra) for worker in workers[:ROWS_SHOWN])
+    shown = workers[:ROWS_SHOWN]
+    always, live = _COLUMNS[:2], () if static else _COLUMNS[2:]
+    columns = [*always, *(column for column in live if any(column.cell(worker) for worker in shown))]
+    if static and any(worker.resources for worker in shown):
+        columns.append(_RESOURCES)
+    head = "".join(f"<th{_align(column)}>{column.title}</th>" for column in columns)
+    rows = "".join(f"<tr>{''.join(f'<td{_align(column)}>{column.cell(worker)}</td>' for column in columns)}</tr>" for worker in shown)
     if len(workers) > ROWS_SHOWN:
-        rows += f'<tr><td class="jf-soft" colspan="{len(head)}">and {text.count(len(workers) - ROWS_SHOWN, "more worker")}</td></tr>'
-    return f'<div class="jf-scroll"><table class="jf-table"><thead><tr>{"".join(head)}</tr></thead><tbody>{rows}</tbody></table></div>'
+        rows += f'<tr><td class="jf-soft" colspan="{len(columns)}">and {text.count(len(workers) - ROWS_SHOWN, "more worker")}</td></tr>'
+    return f'<div class="jf-scroll"><table class="jf-table"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 
 def _by_name(worker: WorkerView) -> tuple[int, int, str]:
@@ -192,23 +223,35 @@ def _by_name(worker: WorkerView) -> tuple[int, int, str]:
     return (0, int(worker.name), "") if worker.name.isdecimal() else (1, 0, worker.name)
 
 
-def _row(worker: WorkerView, static: bool, extra: bool) -> str:
-    cells = [f"<td>{_dot(worker.status)}{escape(worker.name)}</td>", f'<td class="jf-n">{worker.nthreads}</td>']
-    if not static:
-        cpu = "" if worker.cpu is None else f"{100 * worker.cpu:.0f} %"
-        cells += [f"<td>{_memory(worker)}</td>", f'<td class="jf-n">{cpu}</td>']
-        cells += [f'<td class="jf-n">{worker.executing}</td>', f'<td class="jf-n">{worker.ready}</td>']
-    if extra:
-        cells.append(f"<td>{escape(', '.join(f'{name}={amount:g}' for name, amount in worker.resources.items()))}</td>")
-    if not static:
-        cells.append(f'<td class="jf-soft"><code>{escape(worker.address)}</code></td>')
-    return f"<tr>{''.join(cells)}</tr>"
+def _align(column: _Column) -> str:
+    return ' class="jf-n"' if column.number else ""
 
 
 def _memory(worker: WorkerView) -> str:
-    used = text.format_bytes(worker.memory_bytes) if worker.memory_bytes else ""
-    if not worker.memory_limit_bytes:
+    limit = text.format_bytes(worker.memory_limit_bytes) if worker.memory_limit_bytes else ""
+    if not worker.memory_bytes:
+        return limit
+    used = text.format_bytes(worker.memory_bytes)
+    if not limit:
         return used
     share = min(1.0, worker.memory_bytes / worker.memory_limit_bytes)
-    bar = f'<span class="jf-bar"><span style="width:{100 * share:.0f}%"></span></span>'
-    return f"{bar}{used or '0 B'} / {text.format_bytes(worker.memory_limit_bytes)}"
+    return f'<span class="jf-bar"><span style="width:{100 * share:.0f}%"></span></span>{used} / {limit}'
+
+
+def _amount(n: int | None) -> str:
+    return "" if n is None else str(n)
+
+
+_RESOURCES = _Column("Resources", lambda worker: escape(", ".join(f"{name}={amount:g}" for name, amount in worker.resources.items())))
+
+_COLUMNS = (
+    _Column("Worker", lambda worker: f"{_dot(worker.status)}{escape(worker.name)}"),
+    _Column("Threads", lambda worker: str(worker.nthreads), number=True),
+    _Column("Memory", _memory),
+    _Column("CPU", lambda worker: "" if worker.cpu is None else f"{100 * worker.cpu:.0f} %", number=True),
+    _Column("Running", lambda worker: _amount(worker.executing), number=True),
+    _Column("Ready", lambda worker: _amount(worker.ready), number=True),
+    _RESOURCES,
+    _Column("Address", lambda worker: f'<code class="jf-soft">{escape(worker.address)}</code>' if worker.address else ""),
+)
+"""The first two are always there; of the others those about which something is known, and in static output only the resources."""

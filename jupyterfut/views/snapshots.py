@@ -28,10 +28,10 @@ class WorkerView(NamedTuple):
     address: str
     nthreads: int
     memory_limit_bytes: int = 0  #: 0: no limit is known
-    memory_bytes: int = 0  #: resident memory of its process
+    memory_bytes: int = 0  #: resident memory of its process; 0: not known
     cpu: float | None = None  #: share of one core: 1.5 is a core and a half
-    executing: int = 0  #: tasks that run
-    ready: int = 0  #: tasks that wait on the worker for a thread
+    executing: int | None = None  #: tasks that run
+    ready: int | None = None  #: tasks that wait on the worker for a thread
     status: str = "running"  #: running, paused, closing, closed ...
     resources: Mapping[str, float] = {}
 

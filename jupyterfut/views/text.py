@@ -63,7 +63,7 @@ def worker(view: WorkerView, *, static: bool = False) -> str:
         parts.append(f"memory={format_bytes(view.memory_limit_bytes)}")
     parts += [f"{name}={amount:g}" for name, amount in view.resources.items()]
     if not static:
-        parts += [f"executing={view.executing}", f"ready={view.ready}"]
+        parts += [f"{name}={n}" for name, n in (("executing", view.executing), ("ready", view.ready)) if n is not None]
     if view.status != "running":
         parts.append(view.status)
     return _line("Worker", view.name, _address(view.address, static), ", ".join(parts))

@@ -292,6 +292,7 @@ def test_error_shows_the_cells_own_lines(notebook: Notebook) -> None:
         lines.append((step.tb_frame.f_code.co_name, step.tb_lineno))
         step = step.tb_next
     assert lines[-2:] == [("<module>", 5), ("share", 3)]
+    assert "result" not in [name for name, _ in lines], "frames of the client stand between the cell and its error"
 
 
 def test_error_appears_under_the_cell(notebook: Notebook) -> None:
@@ -343,8 +344,9 @@ def test_workers(notebook: Notebook) -> None:
 
 
 def test_resources_that_nobody_has(notebook: Notebook) -> None:
-    notebook.run("%%submit -r GPU=1 -q\nx = 1")
+    notebook.run("%%submit -r GPU=1\nx = 1")
     assert notebook["x"].status == "pending"
+    assert "GPU" in notebook.shown.shown[-1][0].partition("reason: ")[2]
     notebook["x"].cancel()
 
 

@@ -75,7 +75,7 @@ def test_text_of_the_others() -> None:
     assert text.client(ClientView(ADDRESS)) == f"<Client: '{ADDRESS}'>"
     assert text.cluster(CLUSTER) == f"<LocalCluster: mill '{ADDRESS}' workers=2 threads=3, memory=8.0 GiB>"
     assert text.cluster(CLUSTER._replace(status="closed")) == f"<LocalCluster: mill '{ADDRESS}' closed>"
-    assert text.worker(WORKERS[1]) == "<Worker: gpu 'tcp://127.0.0.1:40125' threads=1, memory=4.0 GiB, GPU=2, executing=0, ready=0, paused>"
+    assert text.worker(WORKERS[1]) == "<Worker: gpu 'tcp://127.0.0.1:40125' threads=1, memory=4.0 GiB, GPU=2, paused>"
 
 
 def test_unlimited_memory_is_not_shown_as_zero() -> None:
