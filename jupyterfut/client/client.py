@@ -27,7 +27,7 @@ from jupyterfut.client.latches import Answer, LoopGate
 from jupyterfut.client.link import SchedulerLink, WorkerLink
 from jupyterfut.client.scatter import Scattering
 from jupyterfut.client.session import Session
-from jupyterfut.client.submit import Submitting, make_options
+from jupyterfut.client.submit import DEFAULT_OPTIONS, Submitting, make_options
 from jupyterfut.client.timeouts import Deadline, Timeout, to_seconds
 from jupyterfut.comm import Security
 from jupyterfut.config import settings
@@ -448,7 +448,10 @@ class Client:
         ...     total.result()
         3
         """
-        options = make_options(workers, resources, retries, priority, allow_other_workers, actor or actors)
+        if workers is None and not (resources or retries or priority or allow_other_workers or actor or actors):
+            options = DEFAULT_OPTIONS
+        else:
+            options = make_options(workers, resources, retries, priority, allow_other_workers, actor or actors)
         return self._submitting.submit(func, args, kwargs, key, pure, options)
 
     def map(

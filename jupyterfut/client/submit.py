@@ -16,14 +16,13 @@ from hashlib import blake2b
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 
-from jupyterfut import serde
 from jupyterfut.client.futures import Future
 from jupyterfut.core.client import events as ev
 from jupyterfut.core.client.state import Record
 from jupyterfut.errors import ClosedError, SerializationError
 from jupyterfut.ids import FunctionId, Key
-from jupyterfut.serde.calls import CallSpec, local_call
-from jupyterfut.serde.functions import function_name
+from jupyterfut.serde.calls import dumps_call, local_call
+from jupyterfut.serde.functions import dumps_function, function_name
 from jupyterfut.wire.messages import TaskOptions
 from jupyterfut.wire.payload import Blob, Local, Payload
 
@@ -92,15 +91,27 @@ def worker_names(workers: Any) -> list[str] | None:
     raise TypeError(f"workers takes an address, a host, a name, or a collection of them, not {workers!r}")
 
 
+class _Form:
+    """One pickled form of a function."""
+
+    __slots__ = ("digest", "fid", "name", "passing")
+
+    def __init__(self, fid: FunctionId, name: str) -> None:
+        self.fid = fid
+        self.name = name
+        self.digest = blake2b(fid.encode(), digest_size=16)  # where the hash of every pure key of it begins
+        self.passing = False  # the function cannot be watched: it is defined for one call
+
+
 class _User:
-    """A function object of the user's, and the ids under which it was defined: the last few, since it may change while another thread still
+    """A function object of the user's, and the forms under which it was defined: the last few, since it may change while another thread still
     submits its old form."""
 
-    __slots__ = ("ids", "own", "ref")
+    __slots__ = ("forms", "own", "ref")
 
-    def __init__(self, ref: weakref.ref[Any], fid: FunctionId, own: str) -> None:
+    def __init__(self, ref: weakref.ref[Any], form: _Form, own: str) -> None:
         self.ref = ref
-        self.ids = [fid]
+        self.forms = [form]
         self.own = own  # see `_by_reference`
 
 
@@ -109,7 +120,6 @@ class _Here(threading.local):
 
     def __init__(self) -> None:
         self.foreign: list[Future] = []  # dependencies that belong to another client of the same cluster
-        self.passing: list[FunctionId] = []  # functions that cannot be watched: dropped when their rows are posted
 
 
 class Submitting:
@@ -117,6 +127,7 @@ class Submitting:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._session = client._session
         self._users: dict[int, _User] = {}  # by id(function)
         self._fresh = os.urandom(10).hex()  # makes keys that nobody else makes
         self._numbers = count()
@@ -127,62 +138,70 @@ class Submitting:
     def submit(
         self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], key: str | None, pure: bool, options: TaskOptions
     ) -> Future:
-        """One row, unless an equal call is alive. Raises TypeError and SerializationError at once."""
+        """One row, unless an equal call is alive. Raises TypeError and SerializationError at once.
+
+        (Written out where a call would read better: this is the client's whole cost of a task, and each call is some 3 % of it.)
+        """
         client = self._client
-        session = client._session
+        session = self._session
         if not callable(func):
             raise TypeError(f"submit takes a function and its arguments: {func!r} is not callable"[:500])
         if session.closed is not None:
             raise ClosedError(session.closed)
         if key is not None and not isinstance(key, str):
             raise TypeError(f"a key is a string, not {key!r}")
-        here = self._here
-        fid, name = self._function(func)
+        form = self._form(func)
         try:
-            payload, dependencies, holds, content = self._arguments(args, kwargs)
+            if session.local:
+                payload, dependencies, holds, content = self._arguments(args, kwargs)
+            else:
+                payload, dependencies, holds = content, _, _ = dumps_call(args, kwargs, self._find_future)
             if key is None:
-                key = _pure_key(name, fid, content, dependencies) if pure and content is not None and not options.actor else self._fresh_key(name)
+                if pure and content is not None and not options.actor:
+                    digest = form.digest.copy()
+                    if type(content) is bytes:
+                        digest.update(content)
+                    else:
+                        feed(digest, content)
+                    for dependency in dependencies:
+                        digest.update(dependency.encode())
+                    key = f"{form.name}-{digest.hexdigest()}"
+                else:
+                    key = self._fresh_key(form.name)
             records: dict[Any, Record] = session.state.records
             with session.lock:
                 record = records.get(key)
                 if record is None:
                     record = records[key] = Record(key)  # type: ignore[arg-type]  # a Key is a str; calling the NewType costs 5 % of a submit
-                    if here.foreign:
+                    if dependencies and self._here.foreign:
                         self._keep_foreign(record)
                     if options is not DEFAULT_OPTIONS:
                         record.particular = bool(options.workers or options.resources)
-                    session.commands.append((record, fid, payload, dependencies or None, holds or None, options))
+                    session.commands.append((record, form.fid, payload, dependencies or None, holds or None, options))
                     if session.asleep:
                         session.wake()
                 else:
                     record.references += 1
         finally:
-            if here.passing or here.foreign:
-                self._tidy()
+            if form.passing:
+                session.post(ev.DropFunction(form.fid))
         return Future(record, client)
-
-    def _tidy(self) -> None:
-        here = self._here
-        here.foreign = []
-        passing, here.passing = here.passing, []
-        for fid in passing:
-            self._client._session.post(ev.DropFunction(fid))
 
     def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Payload, list[Key], list[Key], bytes | Blob | None]:
         """(payload, dependencies, holds, what the pure key is made of)."""
-        if not self._client._session.local:
-            spec = serde.dumps_call(args, kwargs, self._find_future)
+        if not self._session.local:
+            spec = dumps_call(args, kwargs, self._find_future)
             return spec.payload, spec.dependencies, spec.holds, spec.payload
-        spec_or_none: CallSpec | None
         try:
-            spec_or_none = serde.dumps_call(args, kwargs, self._find_future)
+            spec = dumps_call(args, kwargs, self._find_future)
         except SerializationError:
-            spec_or_none = None  # by reference it can be passed all the same; only the key cannot come from its content
-        if spec_or_none is not None and _only_atoms(args, kwargs):
-            return spec_or_none.payload, [], [], spec_or_none.payload
+            # By reference it can be passed all the same; only the key cannot come from its content.
+            replaced, named, dependencies = local_call(args, kwargs, self._find_future)
+            return Local((replaced, named), 0), dependencies, [], None
+        if _IMMUTABLE.issuperset(map(type, args)) and _IMMUTABLE.issuperset(map(type, kwargs.values())):
+            return spec.payload, spec.dependencies, spec.holds, spec.payload
         replaced, named, dependencies = local_call(args, kwargs, self._find_future)
-        holds = [] if spec_or_none is None else spec_or_none.holds
-        return Local((replaced, named), 0), dependencies, holds, None if spec_or_none is None else spec_or_none.payload
+        return Local((replaced, named), 0), dependencies, spec.holds, spec.payload
 
     def _find_future(self, value: object) -> Key | None:
         """For the pickler: the key of a future, after a look at whether the scheduler can know it."""
@@ -208,9 +227,9 @@ class Submitting:
 
     # --- functions
 
-    def _function(self, func: Callable[..., Any]) -> tuple[FunctionId, str]:
-        """The function's id, which the scheduler will have been told before the row that uses it."""
-        session = self._client._session
+    def _form(self, func: Callable[..., Any]) -> _Form:
+        """The function as it is now. The scheduler will have been told of it before the row that names it."""
+        session = self._session
         user = self._users.get(id(func))
         if user is not None and user.ref() is not func:
             user = None
@@ -218,36 +237,40 @@ class Submitting:
         if session.local:
             fid, payload, name, own = _by_reference(func, own)
         else:
-            fid, payload, name = serde.dumps_function(func)
-        if user is not None and user.ids[-1] == fid:
-            return fid, name
+            fid, payload, name = dumps_function(func)
+        if user is not None:
+            form = user.forms[-1]
+            if form.fid == fid:
+                return form
         with session.lock:
             user = self._users.get(id(func))
             if user is not None and user.ref() is func:
-                if fid not in user.ids:
-                    session.post(ev.DefineFunction(fid, payload, name))
-                else:
-                    user.ids.remove(fid)
-                user.ids.append(fid)
-                if len(user.ids) > _FORMS:
-                    session.post(ev.DropFunction(user.ids.pop(0)))
-                return fid, name
+                for form in user.forms:
+                    if form.fid == fid:
+                        return form
+                form = _Form(fid, name)
+                user.forms.append(form)
+                session.post(ev.DefineFunction(fid, payload, name))
+                if len(user.forms) > _FORMS:
+                    session.post(ev.DropFunction(user.forms.pop(0).fid))
+                return form
+            form = _Form(fid, name)
             session.post(ev.DefineFunction(fid, payload, name))
             try:
-                self._users[id(func)] = _User(weakref.ref(func, self._end_of(id(func))), fid, own)
+                self._users[id(func)] = _User(weakref.ref(func, self._end_of(id(func))), form, own)
             except TypeError:  # no weak references to this kind of callable
-                self._here.passing.append(fid)
-        return fid, name
+                form.passing = True
+        return form
 
     def _end_of(self, number: int) -> Callable[[weakref.ref[Any]], None]:
         """What to do when a function dies. Like a future's death it may run anywhere, so it only leaves a note."""
-        users, session = self._users, self._client._session
+        users, session = self._users, self._session
 
         def gone(ref: weakref.ref[Any]) -> None:
             user = users.get(number)
             if user is not None and user.ref is ref:
                 del users[number]
-                session.deaths.extend(user.ids)
+                session.deaths.extend([form.fid for form in user.forms])
                 if session.asleep:
                     session.wake()
 
@@ -270,28 +293,28 @@ class Submitting:
             raise TypeError(f"map takes a function and iterables: {func!r} is not callable"[:500])
         if not iterables:
             raise TypeError("map takes a function and at least one iterable")
-        session = self._client._session
+        session = self._session
         if session.closed is not None:
             raise ClosedError(session.closed)
         columns = [_checked(iterable) for iterable in iterables]
-        fid, name = self._function(func)
-        prefix, keys = _given_keys(key, name)
+        form = self._form(func)
+        prefix, keys = _given_keys(key, form.name)
         # One iterable: its items are the calls' only argument, and no tuples are made for them.
         items: Iterator[Any] = iter(columns[0]) if len(columns) == 1 else zip(*columns, strict=False)
         futures: list[Future] = []
         size = _FIRST_CHUNK
         try:
             while chunk := list(islice(items, min(size, batch_size or _CHUNK))):
-                futures += self._chunk(fid, prefix, chunk, len(columns) == 1, kwargs, keys, pure, options)
+                futures += self._chunk(form, prefix, chunk, len(columns) == 1, kwargs, keys, pure, options)
                 size = min(size * 4, _CHUNK)
         finally:
-            if self._here.passing:
-                self._tidy()
+            if form.passing:
+                session.post(ev.DropFunction(form.fid))
         return futures
 
     def _chunk(
         self,
-        fid: FunctionId,
+        form: _Form,
         name: str,
         items: list[Any],
         single: bool,
@@ -302,8 +325,9 @@ class Submitting:
     ) -> list[Future]:
         """Pickle, key, hold and post one chunk of rows. `single`: an item is the call's only positional argument, else all of them."""
         client = self._client
-        session = client._session
+        session = self._session
         here = self._here
+        fid = form.fid
         dependencies: list[list[Key]] = []
         holds: list[list[Key]] = []
         payloads: list[Any]
@@ -322,12 +346,12 @@ class Submitting:
             if len(names) < len(items):
                 raise ValueError("map: there are fewer keys than calls")
         elif pure and not options.actor and None not in content:
-            names = _pure_keys(name, fid, content, dependencies)
+            names = _pure_keys(name, form.digest, content, dependencies)
         else:
             names = [
-                self._fresh_key(name)
-                if part is None or not pure or options.actor
-                else _pure_key(name, fid, part, dependencies[row] if dependencies else [])
+                _pure_keys(name, form.digest, [part], dependencies[row : row + 1])[0]
+                if part is not None and pure and not options.actor
+                else self._fresh_key(name)
                 for row, part in enumerate(content)
             ]
         records: list[Record] = []
@@ -396,35 +420,24 @@ def _by_reference(func: Callable[..., Any], own: str) -> tuple[FunctionId, Paylo
     name = function_name(func)
     payload = Local(func, 0)
     try:
-        fid, pickled, _ = serde.dumps_function(func)
+        fid, pickled, _ = dumps_function(func)
     except SerializationError:
         own = own or os.urandom(16).hex()
         return FunctionId(own), payload, name, own
-    if not own and serde.dumps_function(func)[1] is pickled:  # the pickle is kept, because nothing that it depends on can change unseen
+    if not own and dumps_function(func)[1] is pickled:  # the pickle is kept, because nothing that it depends on can change unseen
         return fid, payload, name, ""
     own = own or os.urandom(16).hex()
     return FunctionId(blake2b(f"{own}{fid}".encode(), digest_size=16).hexdigest()), payload, name, own
 
 
-def _only_atoms(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    return _IMMUTABLE.issuperset(map(type, args)) and _IMMUTABLE.issuperset(map(type, kwargs.values()))
+_IMMUTABLE = frozenset({int, float, bool, complex, type(None), str, bytes, Future})
+"""A copy of these is as good as the object itself."""
 
 
-_IMMUTABLE = frozenset({int, float, bool, complex, type(None), str, bytes})
-
-
-def _pure_key(name: str, fid: FunctionId, content: bytes | Blob, dependencies: list[Key]) -> str:
-    digest = blake2b(fid.encode(), digest_size=16)
-    feed(digest, content)
-    for key in dependencies:
-        digest.update(key.encode())
-    return f"{name}-{digest.hexdigest()}"
-
-
-def _pure_keys(name: str, fid: FunctionId, content: list[Any], dependencies: list[list[Key]]) -> list[str]:
-    """The same for a column: the hash of the function's id is copied for each row."""
+def _pure_keys(name: str, base: Any, content: list[Any], dependencies: list[list[Key]]) -> list[str]:
+    """The keys of a column of calls. `base`: the hash of the function's id, which is copied for each row."""
     prefix = name + "-"
-    copy = blake2b(fid.encode(), digest_size=16).copy
+    copy = base.copy
     names: list[str] = []
     for row, part in enumerate(content):
         digest = copy()
@@ -445,7 +458,8 @@ LARGE_BYTES = 2**20
 
 def feed(digest: Any, content: bytes | Blob) -> None:
     """Hash the content of a pickle, its large buffers included."""
-    for part in (content.head, *content.buffers) if type(content) is Blob else (content,):
+    parts: list[Any] = [content.head, *content.buffers] if type(content) is Blob else [content]
+    for part in parts:
         if memoryview(part).nbytes < LARGE_BYTES:
             digest.update(part)
         else:
