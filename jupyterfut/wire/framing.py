@@ -26,6 +26,8 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 
 MAGIC = b"JFf\x01"
 HEADER = struct.Struct(">4sIQQQ")
+_HEADER_BYTES = HEADER.size
+_read = HEADER.unpack_from
 _SIZE = struct.Struct(">Q")
 _SCRATCH_BYTES = 64 * 1024
 _JOIN_BYTES = 32 * 1024  #: a body up to this size is joined with its header: one copy is cheaper than one more piece
@@ -59,6 +61,9 @@ def frame(body: Buffer, buffers: Sequence[Buffer] = (), number: int = 0, acknowl
     [b'one', b'two']
     """
     limits = limits or DEFAULT_LIMITS
+    size = len(body)
+    if not buffers and size <= _JOIN_BYTES and size <= limits.body_bytes and size <= limits.total_bytes:  # nearly every frame
+        return [HEADER.pack(MAGIC, 0, size, number, acknowledged) + body]
     views = list(map(_bytes_view, buffers))
     sizes = [len(view) for view in views]
     _check(limits, len(body), len(sizes))
@@ -132,7 +137,8 @@ class FrameReader:
             return self._target[self._filled :]
         if self._start == self._end:
             self._start = self._end = 0
-        elif self._start and self._end >= _SCRATCH_BYTES // 2:
+            return self._scratch
+        if self._start and self._end >= _SCRATCH_BYTES // 2:
             rest = self._end - self._start
             self._scratch[:rest] = bytes(self._scratch[self._start : self._end])
             self._start, self._end = 0, rest
@@ -159,6 +165,8 @@ class FrameReader:
             self._finish_target()
         else:
             self._end += count
+            if self._header is None and self._cut_small(frames):
+                return
         while True:
             if self._header is None:
                 if self._end - self._start < HEADER.size:
@@ -169,6 +177,23 @@ class FrameReader:
             if not self._read_buffers():
                 return
             frames.append(self._completed())
+
+    def _cut_small(self, frames: list[Frame]) -> bool:
+        """Take the frames that are whole in the scratch buffer and have no buffers: nearly all. True: nothing is left; else the next one needs the
+        long road, which also knows what is wrong with it."""
+        scratch, start, end, limit = self._scratch, self._start, self._end, self._limits.body_bytes
+        while end - start >= _HEADER_BYTES:
+            magic, buffers, size, number, acknowledged = _read(scratch, start)
+            stop = start + _HEADER_BYTES + size
+            if buffers or stop > end or size > limit or magic != MAGIC:
+                break
+            frames.append(Frame(number, acknowledged, bytes(scratch[start + _HEADER_BYTES : stop]), []))
+            start = stop
+        if start == end:
+            self._start = self._end = 0
+            return True
+        self._start = start
+        return False
 
     def feed(self, data: Buffer) -> list[Frame]:
         """The same for bytes that are already somewhere else (tests, what was read together with the handshake)."""
