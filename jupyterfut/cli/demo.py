@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,7 +26,7 @@ from jupyterfut.errors import JupyterfutError
 from jupyterfut.runtime.process import cpu_count
 
 if TYPE_CHECKING:
-    from jupyterfut.client import Client
+    from jupyterfut.client.client import Client
 
 FILES = 200
 QUICK_FILES = 50
@@ -59,7 +59,7 @@ def explore(client: Client, files: list[str], report: Report) -> Run:
     found_of = dict(zip(counts, found, strict=True))
 
     measures: list[work.Measure] = []
-    busy: Counter[int] = Counter()
+    busy: dict[int, float] = defaultdict(float)
     opened = known = 0
     running = as_completed(counts, with_results=True)
     for future, result in running:
@@ -95,8 +95,10 @@ def main(arguments: list[str]) -> int:
         prog="jupyterfut demo",
         description="Measure the functions of Python's standard library, first one after the other, then as an evolving workflow on a local cluster.",
     )
-    parser.add_argument("--quick", action="store_true", help=f"fewer files ({QUICK_FILES} instead of {FILES}): a few seconds")
-    parser.add_argument("--all", action="store_true", help="every file of the library: a minute or so")
+    amount = parser.add_mutually_exclusive_group()
+    amount.add_argument("--quick", action="store_const", dest="files", const=QUICK_FILES, help=f"fewer files ({QUICK_FILES}): a few seconds")
+    amount.add_argument("--files", type=whole(1), metavar="N", default=FILES, help=f"how many files ({FILES})")
+    amount.add_argument("--all", action="store_const", dest="files", const=None, help="every file of the library: a minute or so")
     parser.add_argument("--workers", type=whole(1), metavar="N", help="how many worker processes (default: one a core, at most 8)")
     parser.add_argument("--lab", action="store_true", help="open the notebook of the same subject in JupyterLab instead")
     parser.add_argument("lab_options", nargs="*", metavar="OPTION", help="with --lab, after '--': options for JupyterLab, such as --no-browser")
@@ -105,7 +107,7 @@ def main(arguments: list[str]) -> int:
         parser.error("options after '--' are for JupyterLab; they need --lab")
     if options.lab:
         return open_lab(options.lab_options)
-    files = work.library_files(None if options.all else QUICK_FILES if options.quick else FILES)
+    files = work.library_files(options.files)
     workers = options.workers or min(8, cpu_count())
     return compare(files, workers, Progress(sys.stdout))
 

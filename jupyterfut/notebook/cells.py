@@ -20,10 +20,11 @@ Rules worth knowing:
 from __future__ import annotations
 
 import ast
-import symtable
 import sys
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, TypeAlias
+
+from jupyterfut.notebook.scopes import global_names, names_in
 
 
 class Read(NamedTuple):
@@ -188,7 +189,7 @@ class _Walk:
 
     def defer(self, owner: str | None, node: ast.AST, frame: _Frame | None) -> None:
         """The function bodies inside `node` run when `owner` is used, or at once when there is no owner."""
-        reads, writes = _global_names(node, self.source)
+        reads, writes = global_names(node, self.source)
         body = _Body(reads, writes, _without_classes(frame), self.guards > 0)
         for name in writes:
             self.writes.setdefault(name)
@@ -427,7 +428,7 @@ class _Walk:
         if not self.lazy_annotations:
             self.expression(node, frame)
             return
-        for name in _names(node):
+        for name in names_in(node):
             self.load(name.id, name.lineno, frame, optional=True)
 
     def _type_alias(self, node: ast.AST, frame: _Frame | None) -> None:
@@ -436,7 +437,7 @@ class _Walk:
             if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
                 self.store(child.id, frame)
             else:
-                for name in _names(child):
+                for name in names_in(child):
                     self.load(name.id, name.lineno, inner, optional=True)
 
     # --- targets
@@ -526,7 +527,7 @@ class _Walk:
 
     def _comprehension(self, elements: list[ast.expr], generators: list[ast.comprehension], frame: _Frame | None) -> None:
         self.expression(generators[0].iter, frame)
-        names = frozenset(name.id for generator in generators for name in _names(generator.target) if isinstance(name.ctx, ast.Store))
+        names = frozenset(name.id for generator in generators for name in names_in(generator.target) if isinstance(name.ctx, ast.Store))
         inner = _Frame("comprehension", names, frame)
         rest: list[ast.expr] = []
         for generator in generators:
@@ -545,47 +546,6 @@ def _merge(*ends: _Bound) -> _Bound:
     """What is bound where several ways meet; a way that never arrives has no say."""
     reached = [end for end in ends if end is not None]
     return set.intersection(*reached) if reached else None
-
-
-def _global_names(node: ast.AST, source: str) -> tuple[dict[str, int], tuple[str, ...]]:
-    """The global names that the function bodies inside `node` (a def, a class or a lambda) read, with the line of use, and bind."""
-    segment = ast.get_source_segment(source, node, padded=True) or ""
-    if isinstance(node, ast.Lambda):
-        segment = f"({segment.lstrip()}\n)"
-    elif segment[:1].isspace():
-        segment = f"if 1:\n{segment}"
-    lines: dict[str, int] = {}
-    for name in _names(node):
-        lines.setdefault(name.id, name.lineno)
-    # The symbol table calls `n += 1` and `del n` bindings only; both need a value first.
-    augmented = {child.target.id for child in ast.walk(node) if isinstance(child, ast.AugAssign) and isinstance(child.target, ast.Name)}
-    augmented.update(name.id for name in _names(node) if isinstance(name.ctx, ast.Del))
-    reads: dict[str, int] = {}
-    writes: dict[str, None] = {}
-    for table in _function_tables(symtable.symtable(segment, "<cell>", "exec"), inside=False):
-        for symbol in table.get_symbols():
-            name = symbol.get_name()
-            if symbol.is_global() and (symbol.is_referenced() or name in augmented):
-                reads[name] = lines.get(name, getattr(node, "lineno", 1))
-            if symbol.is_declared_global() and (symbol.is_assigned() or symbol.is_imported()):
-                writes[name] = None
-    return reads, tuple(writes)
-
-
-def _function_tables(table: symtable.SymbolTable, inside: bool) -> Iterator[symtable.SymbolTable]:
-    """Every table that describes code which runs when a function is called. Class bodies count when they stand inside a function."""
-    kind = str(table.get_type())
-    if kind == "annotation" or table.get_name() == "__annotate__":
-        return
-    inside = inside or kind == "function"
-    if inside:
-        yield table
-    for child in table.get_children():
-        yield from _function_tables(child, inside)
-
-
-def _names(node: ast.AST) -> Iterator[ast.Name]:
-    return (child for child in ast.walk(node) if isinstance(child, ast.Name))
 
 
 def _functions(node: ast.ClassDef) -> Iterator[_FunctionNode]:
@@ -627,7 +587,7 @@ def _plain(decorator: ast.expr) -> bool:
 
 
 def _catches_name_error(node: ast.expr | None) -> bool:
-    return node is None or any(name.id in _CATCHES_NAME_ERROR for name in _names(node))
+    return node is None or any(name.id in _CATCHES_NAME_ERROR for name in names_in(node))
 
 
 def _matches_anything(pattern: ast.pattern) -> bool:

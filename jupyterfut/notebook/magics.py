@@ -18,6 +18,7 @@ import builtins
 import operator
 import pickle
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from IPython.core.error import UsageError
@@ -67,6 +68,27 @@ for _parse, _wanted in ((_resources, "amounts such as GPU=1"), (_times, "a whole
     _parse.__name__ = f"value (it takes {_wanted})"  # argparse says: invalid <name>: <text>
 
 
+_OPTIONS = (
+    argument("-o", "--output", metavar="NAMES", type=_names, action="append", help="bring back only these names (a,b)"),
+    argument("--name", help="what the task is called; its futures are called by the names that the cell assigns"),
+    argument("--wait", action="store_true", help="wait until the cell is done, and show what it shows as any cell does"),
+    argument("--get", action="store_true", help="wait, and bind the values themselves instead of futures"),
+    argument("-q", "--quiet", action="store_true", help="show nothing under the cell"),
+    argument("-w", "--workers", type=_names, metavar="NAMES", help="run it on these workers: names, addresses or hosts (a,b)"),
+    argument("-r", "--resources", type=_resources, metavar="AMOUNTS", help="what it takes of a worker's resources (GPU=1,MEM=2e9)"),
+    argument("--priority", type=float, default=0.0, help="higher runs first (0)"),
+    argument("--retries", type=_times, default=0, help="how often to try again when it fails (0)"),
+)
+
+
+def _magic(function: Callable[..., None]) -> Any:
+    """A method as a cell magic with these options, whose `{}` and `$` are left alone."""
+    function = cell_magic(function)
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return no_var_expand(magic_arguments("%submit")(function))
+
+
 @magics_class
 class SubmitMagics(Magics):  # type: ignore[misc]  # IPython has no types
     """The magics of `%load_ext jupyterfut`."""
@@ -76,18 +98,7 @@ class SubmitMagics(Magics):  # type: ignore[misc]  # IPython has no types
         self._started: Client | None = None  # the client of the cluster that the first use started
         self._runs: dict[str, Future] = {}  # cell id -> what the last run of that cell shows
 
-    @no_var_expand
-    @magic_arguments("%submit")
-    @argument("-o", "--output", metavar="NAMES", type=_names, action="append", help="bring back only these names (a,b)")
-    @argument("--name", help="what the task is called; its futures are called by the names that the cell assigns")
-    @argument("--wait", action="store_true", help="wait until the cell is done, and show what it shows as any cell does")
-    @argument("--get", action="store_true", help="wait, and bind the values themselves instead of futures")
-    @argument("-q", "--quiet", action="store_true", help="show nothing under the cell")
-    @argument("-w", "--workers", type=_names, metavar="NAMES", help="run it on these workers: names, addresses or hosts (a,b)")
-    @argument("-r", "--resources", type=_resources, metavar="AMOUNTS", help="what it takes of a worker's resources (GPU=1,MEM=2e9)")
-    @argument("--priority", type=float, default=0.0, help="higher runs first (0)")
-    @argument("--retries", type=_times, default=0, help="how often to try again when it fails (0)")
-    @cell_magic  # type: ignore[untyped-decorator]
+    @_magic
     def submit(self, line: str, cell: str) -> None:
         """Run the cell on the cluster. What it reads is captured; the names that
         it assigns become futures.

@@ -69,7 +69,7 @@ def collecting() -> Iterator[list[Output]]:
     with _lock:
         _running += 1
         if _running == 1:
-            sys.stdout = _SortedOut(sys.stdout)  # type: ignore[assignment]  # a text file, as far as print and its users know
+            sys.stdout = _SortedOut(sys.stdout)  # a text file, as far as print and its users know
             if not hasattr(builtins, "display"):
                 vars(builtins)["display"] = display  # as IPython does
     outer, _here.outputs = _here.outputs, []
