@@ -18,19 +18,19 @@ Byte sizes may be written `64kB`, `1.5 GiB`; seconds `500ms`, `10 s`, `2 min`, `
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_type_hints
 
 from jupyterfut.errors import ConfigError
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 # --- numbers with units
 
@@ -43,7 +43,7 @@ _SECONDS = {
     "m": 60.0, "min": 60.0, "minute": 60.0, "minutes": 60.0, "h": 3600.0, "hour": 3600.0, "hours": 3600.0, "d": 86400.0, "day": 86400.0, "days":
     86400.0,
 }  # fmt: skip
-_NUMBER = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*([A-Za-zµ]*)\s*")
+_NUMBER = r"\s*([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*([A-Za-zµ]*)\s*"
 
 
 def parse_bytes(value: str | int | float) -> int:
@@ -58,11 +58,12 @@ def parse_bytes(value: str | int | float) -> int:
 def parse_seconds(value: str | int | float | timedelta) -> float:
     """A duration in seconds from a number, a text or a `timedelta`. Raises ValueError naming what it cannot read.
 
+    >>> from datetime import timedelta
     >>> parse_seconds("10 ms"), parse_seconds("2 min"), parse_seconds(3), parse_seconds(timedelta(hours=1))
     (0.01, 120.0, 3.0, 3600.0)
     """
-    if isinstance(value, timedelta):
-        return value.total_seconds()
+    if hasattr(value, "total_seconds"):
+        return float(value.total_seconds())
     return _quantity(value, _SECONDS, "a duration in seconds, such as 10, '500ms' or '2 min'")
 
 
@@ -70,7 +71,7 @@ def _quantity(value: str | int | float, units: Mapping[str, float], wanted: str)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if value >= 0:  # also refuses nan
             return float(value)
-    elif isinstance(value, str) and (match := _NUMBER.fullmatch(value)) and match[2].lower() in units:
+    elif isinstance(value, str) and (match := re.fullmatch(_NUMBER, value)) and match[2].lower() in units:
         return float(match[1]) * units[match[2].lower()]
     raise ValueError(f"{value!r} is not {wanted}")
 
@@ -78,83 +79,73 @@ def _quantity(value: str | int | float, units: Mapping[str, float], wanted: str)
 # --- the settings
 
 
-def _setting(default: Any, unit: str, doc: str) -> Any:
-    """`unit` also says how a text is read: "bytes", "s", "path", "share" (0 to 1), "" (a number), or the allowed words, parted by "|"."""
-    return field(default=default, metadata={"unit": unit, "doc": doc})
+# Each is `Annotated[type, unit, what it is for]`. The unit also says how a text is read: "bytes", "s", "path", "share" (0 to 1), "" (a number), or
+# the allowed words, parted by "|". Named tuples, since a dataclass takes ten times as long to make, in every process
+# (docs/design/decisions/start-up.md).
 
 
-@dataclass(frozen=True, slots=True)
-class SchedulerSettings:
+class SchedulerSettings(NamedTuple):
     """What the scheduler's machine and server keep to."""
 
-    lease_s: float = _setting(30.0, "s", "how long a client that lost its link keeps its futures")
-    worker_ttl_s: float = _setting(60.0, "s", "a worker that has said nothing for so long counts as lost")
-    allowed_failures: int = _setting(3, "", "after so many deaths of workers under one task it fails with KilledWorker")
-    journal_entries: int = _setting(100_000, "", "how many events are kept for `story`")
+    lease_s: Annotated[float, "s", "how long a client that lost its link keeps its futures"] = 30.0
+    worker_ttl_s: Annotated[float, "s", "a worker that has said nothing for so long counts as lost"] = 60.0
+    allowed_failures: Annotated[int, "", "after so many deaths of workers under one task it fails with KilledWorker"] = 3
+    journal_entries: Annotated[int, "", "how many events are kept for `story`"] = 100_000
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerSettings:
+class WorkerSettings(NamedTuple):
     """What a worker keeps to."""
 
-    inline_bytes: int = _setting(16_000, "bytes", "results up to this size travel inside messages; larger ones stay on the worker until asked for")
-    heartbeat_s: float = _setting(2.0, "s", "how often a worker reports that it lives, and its metrics")
-    memory_spill: float = _setting(0.7, "share", "of the memory limit: from here results are written to disk")
-    memory_pause: float = _setting(0.8, "share", "of the memory limit: from here one task runs at a time")
-    switch_interval_s: float = _setting(0.005, "s", "Python's `sys.setswitchinterval` in worker processes: how long a thread keeps the interpreter")
-    local_directory: str = _setting("", "path", "where spilled results go; empty: the system's directory for temporary files")
+    inline_bytes: Annotated[int, "bytes", "results up to this size travel inside messages; larger ones stay on the worker until asked for"] = 16_000
+    heartbeat_s: Annotated[float, "s", "how often a worker reports that it lives, and its metrics"] = 2.0
+    memory_spill: Annotated[float, "share", "of the memory limit: from here results are written to disk"] = 0.7
+    memory_pause: Annotated[float, "share", "of the memory limit: from here one task runs at a time"] = 0.8
+    switch_interval_s: Annotated[float, "s", "in worker processes, how long a thread keeps the interpreter (`sys.setswitchinterval`)"] = 0.005
+    local_directory: Annotated[str, "path", "where spilled results go; empty: the system's directory for temporary files"] = ""
 
 
-@dataclass(frozen=True, slots=True)
-class NannySettings:
+class NannySettings(NamedTuple):
     """What the supervisor of a worker process keeps to."""
 
-    memory_terminate: float = _setting(0.95, "share", "of the memory limit: a worker process above it is killed and started again")
-    memory_check_s: float = _setting(0.2, "s", "how often the memory of a worker with a limit is looked at")
-    start_timeout_s: float = _setting(60.0, "s", "a worker process that has not joined the scheduler by then has failed to start")
-    close_timeout_s: float = _setting(5.0, "s", "a worker process that has not ended by then, once told to, is killed")
-    backoff_first_s: float = _setting(0.25, "s", "the wait before the second restart in a row (the first is at once); doubled each time")
-    backoff_max_s: float = _setting(30.0, "s", "the longest wait between two restarts")
-    stable_s: float = _setting(30.0, "s", "a worker that has lived so long ends a row of restarts")
+    memory_terminate: Annotated[float, "share", "of the memory limit: a worker process above it is killed and started again"] = 0.95
+    memory_check_s: Annotated[float, "s", "how often the memory of a worker with a limit is looked at"] = 0.2
+    start_timeout_s: Annotated[float, "s", "a worker process that has not joined the scheduler by then has failed to start"] = 60.0
+    close_timeout_s: Annotated[float, "s", "a worker process that has not ended by then, once told to, is killed"] = 5.0
+    backoff_first_s: Annotated[float, "s", "the wait before the second restart in a row (the first is at once); doubled each time"] = 0.25
+    backoff_max_s: Annotated[float, "s", "the longest wait between two restarts"] = 30.0
+    stable_s: Annotated[float, "s", "a worker that has lived so long ends a row of restarts"] = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class CommSettings:
+class CommSettings(NamedTuple):
     """What every connection keeps to."""
 
-    connect_timeout_s: float = _setting(10.0, "s", "how long a connection may take, handshake included")
-    frame_bytes_limit: int = _setting(2**31, "bytes", "a larger frame is refused and its connection closed; out-of-band buffers are not counted")
-    tls_cert: str = _setting("", "path", "certificate (PEM) shown to the other side of a tls:// connection")
-    tls_key: str = _setting("", "path", "its private key (PEM)")
-    tls_ca: str = _setting("", "path", "certificates (PEM) that the other side's must be signed by")
+    connect_timeout_s: Annotated[float, "s", "how long a connection may take, handshake included"] = 10.0
+    frame_bytes_limit: Annotated[int, "bytes", "a larger frame is refused and its connection closed; out-of-band buffers are not counted"] = 2**31
+    tls_cert: Annotated[str, "path", "certificate (PEM) shown to the other side of a tls:// connection"] = ""
+    tls_key: Annotated[str, "path", "its private key (PEM)"] = ""
+    tls_ca: Annotated[str, "path", "certificates (PEM) that the other side's must be signed by"] = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ClientSettings:
+class ClientSettings(NamedTuple):
     """What clients keep to."""
 
-    timeout_s: float = _setting(30.0, "s", "how long a question to the scheduler may take")
+    timeout_s: Annotated[float, "s", "how long a question to the scheduler may take"] = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class DeploySettings:
+class DeploySettings(NamedTuple):
     """What clusters started by `Client()` and `LocalCluster` keep to."""
 
-    start_timeout_s: float = _setting(60.0, "s", "how long the scheduler's process may take to come up")
-    close_timeout_s: float = _setting(15.0, "s", "how long it may take to end before it is killed")
+    start_timeout_s: Annotated[float, "s", "how long the scheduler's process may take to come up"] = 60.0
+    close_timeout_s: Annotated[float, "s", "how long it may take to end before it is killed"] = 15.0
 
 
-@dataclass(frozen=True, slots=True)
-class NotebookSettings:
+class NotebookSettings(NamedTuple):
     """What is shown, and how."""
 
-    display: str = _setting(
-        "live", "live|static", "static: the same text in every run (no addresses, hashes, sizes, times), for documents that are checked"
-    )
+    display: Annotated[str, "live|static", "static: the same text in every run (no addresses, sizes, times), for documents that are checked"] = "live"
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """All groups."""
 
     scheduler: SchedulerSettings = SchedulerSettings()
@@ -172,11 +163,10 @@ class Settings:
         {'client': {'timeout_s': 5}}
         """
         result: dict[str, dict[str, Any]] = {}
-        for group in dataclasses.fields(self):
-            values = getattr(self, group.name)
-            changed = {f.name: getattr(values, f.name) for f in dataclasses.fields(values) if getattr(values, f.name) != f.default}
+        for group, values in self._asdict().items():
+            changed = {name: value for name, value in values._asdict().items() if value != values._field_defaults[name]}
             if changed:
-                result[group.name] = changed
+                result[group] = changed
         return result
 
     @classmethod
@@ -217,7 +207,7 @@ _chosen: list[Settings] = []
 
 def settings() -> Settings:
     """The settings of this process, read once from the environment and the file. Raises ConfigError for a value that cannot be read."""
-    return _chosen[0] if _chosen else _read()[0]
+    return _chosen[0] if _chosen else _read()
 
 
 def use(chosen: Settings) -> None:
@@ -252,18 +242,19 @@ _SHORT_VARIABLES = {("notebook", "display"): "JUPYTERFUT_DISPLAY"}
 
 
 @cache
-def _read() -> tuple[Settings, list[Value]]:
-    return _resolve(_sources(os.environ))
+def _read() -> Settings:
+    sources = _sources(os.environ)
+    return _resolve(sources)[0] if any(values for _source, values in sources) else Settings()
 
 
 def _sources(environ: Mapping[str, str]) -> list[tuple[str, Mapping[str, Mapping[str, Any]]]]:
     """Nested values with their sources, strongest first."""
     variables: dict[str, dict[str, str]] = {}
     for group, group_type in _GROUPS.items():
-        for item in dataclasses.fields(group_type):
-            name = variable(group, item.name)
+        for item in group_type._fields:
+            name = variable(group, item)
             if name in environ:
-                variables.setdefault(group, {})[item.name] = environ[name]
+                variables.setdefault(group, {})[item] = environ[name]
     path = config_path(environ)
     return [("", variables), (str(path), _load_file(path, required="JUPYTERFUT_CONFIG" in environ))]
 
@@ -300,49 +291,48 @@ def _resolve(sources: list[tuple[str, Mapping[str, Mapping[str, Any]]]]) -> tupl
         for group_name, values in raw.items():
             if group_name not in _GROUPS:
                 raise ConfigError(f"{source}: there is no group {group_name!r} of settings (there are: {', '.join(_GROUPS)})")
-            known = [f.name for f in dataclasses.fields(_GROUPS[group_name])]
+            known = _GROUPS[group_name]._fields
             for name in values:
                 if name not in known:
                     raise ConfigError(f"{source}: there is no setting {group_name}.{name} (there are: {', '.join(known)})")
     chosen: dict[str, Any] = {}
     explained: list[Value] = []
     for group_name, group_type in _GROUPS.items():
+        hints = get_type_hints(group_type, include_extras=True)
         arguments: dict[str, Any] = {}
-        for item in dataclasses.fields(group_type):
-            value, source = item.default, "default"
+        for name, default in group_type._field_defaults.items():
+            unit, doc = hints[name].__metadata__
+            value, source = default, "default"
             for where, raw in sources:
-                if item.name in raw.get(group_name, {}):
-                    source = where or variable(group_name, item.name)
-                    value = _convert(raw[group_name][item.name], item, source, group_name)
+                if name in raw.get(group_name, {}):
+                    source = where or variable(group_name, name)
+                    try:
+                        value = _convert(raw[group_name][name], unit, whole=isinstance(default, int))
+                    except (ValueError, TypeError) as error:
+                        raise ConfigError(f"{source}: {group_name}.{name}: {error}") from error
                     break
-            arguments[item.name] = value
-            explained.append(Value(group_name, item.name, value, item.default, source, item.metadata["unit"], item.metadata["doc"]))
+            arguments[name] = value
+            explained.append(Value(group_name, name, value, default, source, unit, doc))
         chosen[group_name] = group_type(**arguments)
     return Settings(**chosen), explained
 
 
-def _convert(raw: Any, item: dataclasses.Field[Any], source: str, group: str) -> Any:
-    unit = item.metadata["unit"]
-    try:
-        if unit == "bytes":
-            return parse_bytes(raw)
-        if unit == "s":
-            return parse_seconds(raw)
-        if unit == "path":
-            if not isinstance(raw, str):
-                raise ValueError(f"{raw!r} is not a path")
-            return raw
-        if "|" in unit:
-            if raw not in unit.split("|"):
-                raise ValueError(f"{raw!r} is not one of {unit.replace('|', ', ')}")
-            return raw
-        number = float(raw)
-        if unit == "share" and not 0 <= number <= 1:
-            raise ValueError(f"{raw!r} is not a share between 0 and 1")
-        if isinstance(item.default, int):
-            if number != int(number) or number < 0:
-                raise ValueError(f"{raw!r} is not a whole number of at least 0")
-            return int(number)
-        return number
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"{source}: {group}.{item.name}: {error}") from error
+def _convert(raw: Any, unit: str, *, whole: bool) -> Any:
+    if unit == "bytes":
+        return parse_bytes(raw)
+    if unit == "s":
+        return parse_seconds(raw)
+    if unit == "path":
+        if not isinstance(raw, str):
+            raise ValueError(f"{raw!r} is not a path")
+        return raw
+    if "|" in unit:
+        if raw not in unit.split("|"):
+            raise ValueError(f"{raw!r} is not one of {unit.replace('|', ', ')}")
+        return raw
+    number = float(raw)
+    if unit == "share" and not 0 <= number <= 1:
+        raise ValueError(f"{raw!r} is not a share between 0 and 1")
+    if whole and (number != int(number) or number < 0):
+        raise ValueError(f"{raw!r} is not a whole number of at least 0")
+    return int(number) if whole else number

@@ -15,9 +15,8 @@ import re
 import socket
 import sys
 import time
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jupyterfut.errors import ConnectionFailed
 from jupyterfut.runtime.process import is_alive, start_mark
@@ -26,8 +25,7 @@ _PREFIX = "jupyterfut-"
 _tokens: dict[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionInfo:
+class ConnectionInfo(NamedTuple):
     """What a connection file says. `repr` leaves the token out."""
 
     address: str  #: where the scheduler listens: `tcp://127.0.0.1:40123`
@@ -102,7 +100,7 @@ def write_connection_file(
     handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump({k: v for k, v in asdict(info).items() if k != "path"}, file, indent=1)
+            json.dump({k: v for k, v in info._asdict().items() if k != "path"}, file, indent=1)
         os.replace(temporary, target)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -128,8 +126,7 @@ def _parse(raw: Any, path: str | Path) -> ConnectionInfo:
     for field_name, kind in required.items():
         if not isinstance(raw.get(field_name), kind):
             raise ConnectionFailed(f"{path} is not a connection file: no {field_name!r} in it")
-    known = {field.name for field in fields(ConnectionInfo)}
-    values = {"name": "", "started": 0.0, "host": ""} | {k: v for k, v in raw.items() if k in known} | {"path": str(path)}
+    values = {"name": "", "started": 0.0, "host": ""} | {k: v for k, v in raw.items() if k in ConnectionInfo._fields} | {"path": str(path)}
     return ConnectionInfo(**values)
 
 

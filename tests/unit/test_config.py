@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from datetime import timedelta
 from pathlib import Path
@@ -89,7 +88,7 @@ def test_a_file_that_was_asked_for_must_exist(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_process_hands_its_settings_on() -> None:
-    settings = dataclasses.replace(config.Settings(), worker=config.WorkerSettings(inline_bytes=5))
+    settings = config.Settings(worker=config.WorkerSettings(inline_bytes=5))
     assert config.Settings.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
 
 

@@ -1,0 +1,61 @@
+"""The pages: links lead somewhere, generated ones are current, every decision is listed, the commands of the README exist."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from jupyterfut import plugins
+from jupyterfut._version import __version__
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_generated_pages_are_current() -> None:
+    done = subprocess.run([sys.executable, str(ROOT / "docs" / "generate.py"), "--check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_decision_is_listed() -> None:
+    decisions = ROOT / "docs" / "design" / "decisions"
+    listed = set(re.findall(r"\]\((\S+\.md)\)", (decisions / "index.md").read_text(encoding="utf-8")))
+    assert listed == {page.name for page in decisions.glob("*.md")} - {"index.md"}
+
+
+def test_the_readme_has_its_two_lines() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in ("See it run", "Pass the tests"):
+        assert re.search(rf"^\| \*\*{name}\*\* \| `[^`\n]+` \|$", text, re.MULTILINE), name  # .ci/run reads them this way
+
+
+def test_commands_of_the_readme_exist() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"\bjupyterfut (scheduler|worker|cluster|config|demo)\b", text)) == set(plugins.names("commands"))
+
+
+def test_the_version_stands_in_one_place() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["project"]["dynamic"] == ["version"]
+    assert project["tool"]["hatch"]["version"]["path"] == "jupyterfut/_version.py"
+    assert re.fullmatch(r"\d+\.\d+\.\d+(\.dev\d+)?", __version__)
+
+
+def test_builtin_plugins_load() -> None:
+    for group, entries in plugins.BUILTIN.items():
+        for name in entries:
+            assert callable(plugins.load(group, name))
+    with pytest.raises(LookupError, match="there are: cluster, config, demo"):
+        plugins.load("commands", "nonsense")
