@@ -232,6 +232,7 @@ def release_many(state: State, transitions: Transitions, client: ClientState, ke
     forgotten: list[Key] = []
     worker: WorkerState | None = None
     rows: list[Key] = []
+    looks = bool(transitions.looks_for)
     for key in keys:
         task = tasks.get(key)
         if task is None or task not in wanted:
@@ -241,7 +242,8 @@ def release_many(state: State, transitions: Transitions, client: ClientState, ke
         if task.wanted_by or task.waiters or task.held:
             continue
         function = task.function
-        if task.state is not MEMORY or task.dependents or task.result_holds or function is None or len(task.who_has) > 1:
+        tied = looks and (task in transitions.looks_for or task in transitions.looked_for)
+        if task.state is not MEMORY or task.dependents or task.result_holds or function is None or len(task.who_has) > 1 or tied:
             recommendations.append((task, RELEASED if task.state is not RELEASED else FORGOTTEN))
             continue
         payload = task.payload

@@ -240,7 +240,7 @@ class SchedulerMachine:
             if dependencies and dependencies[i]:
                 self._link(task, dependencies[i], recommendations)
             if holds and holds[i]:
-                task.holds = self.transitions.hold(holds[i])
+                self.transitions.hold_for_call(task, holds[i])
             recommendations.append((task, WAITING))
             if task.failure is not None and task.state == RELEASED:
                 recommendations.append((task, ERRED))

@@ -54,6 +54,10 @@ class Transitions:
         self.try_ahead: Callable[[TaskState], WorkerState | None] = lambda task: None  # set by dispatch
         self.unload: Callable[[TaskState], None] = lambda task: None  # set by dispatch: take a task off its worker's accounts
         self.start_many: Callable[[list[TaskState], WorkerState], None] = lambda tasks, worker: None  # set by dispatch: send tasks to a worker
+        # A task that found futures inside an opaque argument may have to run again when its result is lost, and will look for them again: until it is
+        # forgotten itself, they stay known, so that they can be made again too. (Rare, so it has no place in each task.)
+        self.looks_for: dict[TaskState, tuple[TaskState, ...]] = {}
+        self.looked_for: dict[TaskState, int] = {}  # by how many
 
     def settle(self, recommendations: Recommendations) -> None:
         """Run these and all that follows from them."""
@@ -173,6 +177,20 @@ class Transitions:
             dependency.waiters -= 1
             if not (dependency.waiters or dependency.wanted_by or dependency.held):
                 recommendations.append((dependency, RELEASED))
+
+    def hold_for_call(self, task: TaskState, keys: list[Key]) -> None:
+        """The call's opaque arguments contain futures of these keys."""
+        task.holds = self.looks_for[task] = self.hold(keys)
+        for held in task.holds:
+            self.looked_for[held] = self.looked_for.get(held, 0) + 1
+
+    def _look_no_more(self, task: TaskState, recommendations: Recommendations) -> None:
+        for held in self.looks_for.pop(task, ()):
+            self.looked_for[held] -= 1
+            if not self.looked_for[held]:
+                del self.looked_for[held]
+                if held.state == RELEASED:
+                    recommendations.append((held, FORGOTTEN))
 
     def unhold(self, task: TaskState, recommendations: Recommendations) -> None:
         """The futures in its arguments are no longer its business."""
@@ -330,13 +348,15 @@ class Transitions:
 
     def forget(self, task: TaskState, recommendations: Recommendations) -> None:
         """released -> forgotten: unless a dependant may ask for it again. Its own inputs may be forgotten next."""
-        if task.dependents or task.wanted_by or task.held:
+        if task.dependents or task.wanted_by or task.held or task in self.looked_for:
             return
         state = self.state
         task.state = FORGOTTEN
         del state.tasks[task.key]
         if task.holds:
             self.unhold(task, recommendations)
+        if task in self.looks_for:
+            self._look_no_more(task, recommendations)
         self.leave_graph(task, recommendations)
         function = task.function
         if function is not None:
