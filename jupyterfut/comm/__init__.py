@@ -17,6 +17,7 @@ from jupyterfut import plugins
 from jupyterfut.comm.addresses import format_address, parse_address
 from jupyterfut.comm.security import Security
 from jupyterfut.comm.stream import Listener, Stream
+from jupyterfut.config import settings
 from jupyterfut.wire.codec import PackLocal
 from jupyterfut.wire.framing import FrameLimits
 
@@ -37,6 +38,10 @@ def _transport(address: str) -> Any:
         raise ValueError(f"not an address: {address!r} (no transport is called {scheme!r}; there are: {known})") from None
 
 
+def _limits() -> FrameLimits:
+    return FrameLimits(body_bytes=settings().comm.frame_bytes_limit)
+
+
 async def connect(
     address: str,
     *,
@@ -53,7 +58,7 @@ async def connect(
     its subclasses `WrongToken` and `HandshakeError`, and ValueError for a bad address; each names the address.
     """
     stream: Stream = await _transport(address).connect(
-        address, security=security, hello=hello, timeout_s=timeout_s, pack_local=pack_local, limits=limits
+        address, security=security, hello=hello, timeout_s=timeout_s, pack_local=pack_local, limits=limits or _limits()
     )
     return stream
 
@@ -77,6 +82,13 @@ async def listen(
     when it is none.
     """
     listener: Listener = await _transport(address).listen(
-        address, on_stream, security=security, hello=hello, pack_local=pack_local, limits=limits, handshake_timeout_s=handshake_timeout_s, sock=sock
+        address,
+        on_stream,
+        security=security,
+        hello=hello,
+        pack_local=pack_local,
+        limits=limits or _limits(),
+        handshake_timeout_s=handshake_timeout_s,
+        sock=sock,
     )
     return listener
