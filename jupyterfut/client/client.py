@@ -186,6 +186,7 @@ class Client:
             if client is not None and client.status != "closed":
                 client.status = "closed"
                 current.unregister(client)
+                _finish(client._session.loop, client._links.close())
 
         return ended
 
@@ -215,14 +216,13 @@ class Client:
     def close(self, timeout: Timeout = None) -> Any:
         """Say goodbye: all futures of this client end cancelled, and the cluster ends if this client started it. Idempotent.
 
-        Blocks, or returns an awaitable in an asynchronous client.
+        Blocks, or returns an awaitable in an asynchronous client. Inside a task it does nothing: that client belongs to the worker, and other tasks
+        use it.
         """
         if self._asynchronous:
             return self._close_async()
         thread = self._thread
         if thread is None:
-            if self.status != "closed":
-                self._session.loop.call_soon_threadsafe(self._leave)
             return None
         if thread.in_loop_thread:  # in `client.sync(...)`, or collected there
             return self._close_async()
@@ -233,10 +233,6 @@ class Client:
             self._callbacks.close()
             loops.release(thread)
         return None
-
-    def _leave(self) -> None:
-        self.status = "closed"
-        self._session.leave("the client is closed")
 
     async def _close_async(self) -> None:
         if self._starting is not None and not self._starting.done():
@@ -715,7 +711,13 @@ def _abandon(session: Session, links: DataLinks, cluster: Any, thread: Any) -> N
             await cluster.close_async()
         loops.release(thread)
 
-    _ending.add(task := session.loop.create_task(end()))
+    _finish(session.loop, end())
+
+
+def _finish(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, None]) -> None:
+    """Let a coroutine run to its end in the background of its loop."""
+    task = loop.create_task(coroutine)
+    _ending.add(task)
     task.add_done_callback(_ending.discard)
 
 

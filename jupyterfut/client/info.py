@@ -37,8 +37,8 @@ async def _ask_async(client: Client, op: str, args: dict[str, Any], deadline: De
 
 
 def scheduler_info(client: Client) -> Any:
-    """`identity` as it comes."""
-    return ask(client, "identity", {})
+    """`identity` as it comes, with what the client knows itself."""
+    return ask(client, "identity", {}, shape=lambda facts: {"type": "Scheduler", "id": client.cluster_id, "address": client.address, **facts})
 
 
 def who_has(client: Client, futures: Any) -> Any:

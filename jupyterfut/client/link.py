@@ -33,7 +33,7 @@ class SchedulerLink:
         session.local = address.startswith("inproc://")
         self._dialer = Dialer(
             address,
-            on_connected=lambda: session.handle(ev.Connected()),
+            on_connected=self._connected,
             on_messages=session.receive,
             on_lost=self._lost,
             security=security,
@@ -50,12 +50,16 @@ class SchedulerLink:
         gate = LoopGate()
         session.welcomed = Answer(gate.open)
         await self._dialer.connect(timeout_s if timeout_s is not None else settings().comm.connect_timeout_s)
-        stream = self._dialer.link.stream
-        if stream is not None:
-            session.cluster_id = stream.hello.get("id")
         await gate.wait(None)
         if session.closed is not None:
             raise ConnectionFailed(session.closed)
+
+    def _connected(self) -> None:
+        """A stream stands, the first or a later one, perhaps to another scheduler at the same address."""
+        stream = self._dialer.link.stream
+        if stream is not None:
+            self._session.cluster_id = stream.hello.get("id")
+        self._session.handle(ev.Connected())
 
     def send(self, messages: list[Message]) -> None:
         link = self._dialer.link

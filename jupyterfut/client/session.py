@@ -266,7 +266,10 @@ class Session:
             if waiters is not None:
                 record.waiters = None
                 for waiter in waiters:
-                    waiter(record)
+                    try:
+                        waiter(record)
+                    except Exception:  # one waiter's trouble must not keep the others waiting
+                        logger.exception("telling somebody that %s is %s", record.key, record.status)
 
     def _perform_reopened(self, effect: ev.Reopened) -> None:
         """Nobody waits for this: who meets the record finds it pending."""

@@ -4,6 +4,7 @@ many are waited for."""
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeVar
@@ -204,7 +205,7 @@ class as_completed:  # noqa: N801  # the name that users of dask.distributed and
             session = futures[0]._client._session
             with session.lock:
                 if record.waiters is not None:
-                    record.waiters = [waiter for waiter in record.waiters if not (isinstance(waiter, _Arrivals) and waiter.home is self)]
+                    record.waiters = [waiter for waiter in record.waiters if not (isinstance(waiter, _Arrivals) and waiter.home() is self)]
 
     # --- iteration
 
@@ -343,16 +344,18 @@ class as_completed:  # noqa: N801  # the name that users of dask.distributed and
 
 
 class _Arrivals:
-    """The waiter of one `as_completed`."""
+    """The waiter of one `as_completed`. It does not keep it alive: when nobody iterates any more, the futures may go."""
 
     __slots__ = ("count", "home")
 
     def __init__(self, home: as_completed) -> None:
-        self.home = home
+        self.home = weakref.ref(home)
         self.count = 0
 
     def __call__(self, record: Record) -> None:
-        self.home._arrived(record)
+        home = self.home()
+        if home is not None:
+            home._arrived(record)
 
 
 class Batches:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jupyterfut import Client, Future, Scheduler, TimeoutError, Worker  # noqa: A004
-from jupyterfut.errors import LostData, SerializationError
+from jupyterfut.errors import ConnectionFailed, LostData, SerializationError
 
 numpy = pytest.importorskip("numpy")
 
@@ -158,6 +158,31 @@ def test_large_data_is_scattered_to_the_workers_round_robin_and_to_all() -> None
             await client.scatter(numpy.arange(70_000), workers="nobody")
         with pytest.raises(SerializationError, match="generator"):
             await client.scatter([(i for i in range(3))])
+
+    asyncio.run(_cluster(work))
+
+
+def test_what_a_worker_does_not_have_is_reported_and_made_again() -> None:
+    async def work(client: Client, a: Worker, b: Worker) -> None:
+        x = client.submit(make, 100_000, workers="a")
+        await client.gather([x])
+        get, asked = client._links.get, []
+
+        async def forgetful(address: Any, keys: Any) -> Any:
+            asked.append(address)
+            answer = await get(address, keys)
+            return answer._replace(keys=[], payloads=[]) if len(asked) == 1 else answer
+
+        client._links.get = forgetful  # type: ignore[method-assign]  # a worker that has lost it
+        assert (await x).size == 100_000
+        assert len(asked) == 2
+        with pytest.raises(LostData, match="cannot be fetched"):
+
+            async def never(address: Any, keys: Any) -> Any:
+                raise ConnectionFailed(f"no way to {address}")
+
+            client._links.get = never  # type: ignore[method-assign]  # a network without a way
+            await x
 
     asyncio.run(_cluster(work))
 

@@ -85,8 +85,9 @@ def test_a_new_scheduler_at_the_old_address_does_not_know_our_futures() -> None:
         async with Scheduler(port=port, token=s.token) as again, Worker(again.address, nthreads=1, token=s.token):
             with pytest.raises(CancelledError):
                 await waiting.result(timeout=20)
-            if client.status == "running":  # it is welcome there, as a new client
-                assert await client.submit(inc, 1).result(timeout=20) == 2
+            assert client.status == "running"  # it is welcome there, as a new client
+            assert await client.submit(inc, 1).result(timeout=20) == 2
+            assert client.cluster_id == again.id
             await client.close()
 
     asyncio.run(main())
