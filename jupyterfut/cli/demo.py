@@ -163,7 +163,7 @@ def open_lab(options: list[str]) -> int:
     """Open the first notebook in JupyterLab, and stay until it ends."""
     if importlib.util.find_spec("jupyterlab") is None or importlib.util.find_spec("ipykernel") is None:
         home = source_tree()
-        what = "'.[lab]'" if home is not None and home == Path.cwd() else "'jupyterfut[lab]'"
+        what = "'jupyterfut[lab]'" if home is None else "'.[lab]'" if home == Path.cwd() else f"'{home}[lab]'"
         print(f"JupyterLab is not installed in this environment. To get it:\n\n    {sys.executable} -m pip install {what}\n", file=sys.stderr)
         return 1
     notebook = find_notebook()

@@ -18,6 +18,7 @@ import builtins
 import operator
 import pickle
 import uuid
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -96,7 +97,7 @@ class SubmitMagics(Magics):  # type: ignore[misc]  # IPython has no types
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
         self._started: Client | None = None  # the client of the cluster that the first use started
-        self._runs: dict[str, Future] = {}  # cell id -> what the last run of that cell shows
+        self._runs: dict[str, weakref.ref[Future]] = {}  # cell id -> what the last run of that cell shows, until it is shown
 
     @_magic
     def submit(self, line: str, cell: str) -> None:
@@ -188,10 +189,10 @@ class SubmitMagics(Magics):  # type: ignore[misc]  # IPython has no types
         get_parent = getattr(self.shell, "get_parent", None)
         cell_id = (get_parent() or {}).get("metadata", {}).get("cellId") if callable(get_parent) else None
         if cell_id is not None:
-            earlier = self._runs.pop(cell_id, None)
-            if earlier is not None:
-                earlier.release()
-            self._runs[cell_id] = outputs
+            earlier = self._runs.get(cell_id)
+            if earlier is not None and (unfinished := earlier()) is not None:
+                unfinished.release()
+            self._runs[cell_id] = weakref.ref(outputs)
 
 
 def _values(futures: dict[str, Future]) -> dict[str, Any]:

@@ -322,6 +322,20 @@ def test_running_a_mended_cell_again(notebook: Notebook) -> None:
     assert notebook.value("seen") == 7
 
 
+def test_running_a_cell_again_drops_its_earlier_run(notebook: Notebook) -> None:
+    notebook.shell.get_parent = lambda: {"metadata": {"cellId": "the same"}}
+    notebook.run("import threading\ngate = threading.Event()\nopen_gate = client.submit(gate.wait, pure=False)")
+    notebook.run("%%submit\nopen_gate\nx = 1\n'first'")
+    first = notebook["x"].key
+    notebook.run("%%submit\nx = 2\n'second'")
+    assert notebook.update() == "'second'"
+    del notebook.shell.user_ns["open_gate"]
+    notebook.run("gate.set()\ny = client.submit(abs, -1).result()")
+    assert notebook.value("x") == 2
+    assert first not in notebook["client"].nbytes()
+    assert notebook.shown.updates.empty()
+
+
 # --- options that go to the task
 
 
