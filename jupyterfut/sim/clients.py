@@ -257,7 +257,7 @@ class SimClient(Node):
             return
         data = [self.world.program.data[future.key] for future in futures]
         keys = [item.key for item in data]
-        payloads = [encode(item.const, item.nbytes) for item in data]
+        payloads = [encode(item.const, item.nbytes, local=self.world.one_process) for item in data]
         self.world.put(self, keys, payloads, partial(self._stored, futures, payloads, tries))
 
     def _stored(self, futures: list[SimFuture], payloads: list[Payload], tries: int, failure: Failure | None) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from jupyterfut.sim.rest import leftovers
 from jupyterfut.sim.runs import Run
 from jupyterfut.sim.trace import Trace
 from jupyterfut.sim.workload import Plan, random_plan
@@ -121,7 +122,7 @@ def describe(failed: Failed) -> str:
         lines.append(f"    {plan.program.calls[key]}")
     lines += [f"    {step}" for step in plan.script]
     lines += [f"    {fault}" for fault in plan.faults]
-    lines += ["", failed.report.rstrip(), "", "left over:", failed.run.leftovers(), ""]
+    lines += ["", failed.report.rstrip(), "", "left over:", leftovers(world), ""]
     every = set(plan.program.calls) | set(plan.program.data)
     concerned = [word for word in dict.fromkeys(re.findall(r"[a-z]+(?:-\d+)+", failed.error)) if word in every]
     if concerned:

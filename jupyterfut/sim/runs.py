@@ -7,16 +7,13 @@ rest        every future dies, every client closes; now nothing may be left in a
 
 from __future__ import annotations
 
-from jupyterfut.core.client.invariants import check_at_rest as check_client_at_rest
 from jupyterfut.core.scheduler import SchedulerConfig
+from jupyterfut.sim import rest
 from jupyterfut.sim.clients import SimClient
 from jupyterfut.sim.trace import Trace
 from jupyterfut.sim.workers import SimWorker
 from jupyterfut.sim.workload import Fault, Plan, Step
 from jupyterfut.sim.world import World
-
-REST_S = 400.0
-"""Virtual seconds after which nothing may be left, once everything was let go."""
 
 
 class Run:
@@ -32,7 +29,14 @@ class Run:
             journal_size=20_000,
         )
         self.world = World(
-            plan.seed, program=plan.program, config=config, delay_s=plan.delay_s, notice_s=plan.notice_s, check_every=check_every, trace=trace
+            plan.seed,
+            program=plan.program,
+            config=config,
+            delay_s=plan.delay_s,
+            notice_s=plan.notice_s,
+            one_process=plan.one_process,
+            check_every=check_every,
+            trace=trace,
         )
         self.world.deaf_schedulers = True
         self._downs: dict[str, int] = {}  # how many blows keep a place empty
@@ -46,12 +50,9 @@ class Run:
         work_s = sum(call.duration_s * (1 + call.options.retries + min(call.flakes, 3)) for call in self.plan.program.calls.values())
         patience_s = 400.0 + 10.0 * work_s
         world.run(until=self._resolved, limit_s=patience_s)
-        self._check_all()
+        rest.check_machines(world)
         world.run(for_s=1.0)  # the last tasks end as well
-        self._let_go()
-        world.run(until=self._at_rest, limit_s=REST_S + 2 * work_s)
-        self._check_all()
-        self.check_rest()
+        rest.settle(world, leaving=self.plan.seed, limit_s=rest.REST_S + 2 * work_s)
         world.oracle.check_kept()
 
     # --- play
@@ -192,59 +193,3 @@ class Run:
     def _resolved(self) -> bool:
         world = self.world
         return not world.pending() and not any(client.open_gathers for client in world.clients if client.alive and not client.left)
-
-    # --- rest
-
-    def _let_go(self) -> None:
-        world = self.world
-        if world.trace is not None:
-            world.trace.say(world.now(), "everything is let go")
-        for number, client in enumerate(world.clients):
-            if client.left or not client.alive:
-                continue
-            if (self.plan.seed + number) % 4 == 0:
-                client.leave()
-            else:
-                client.release(list(client.futures))
-                client.forget_functions()
-
-    def _at_rest(self) -> bool:
-        """Nothing is left of any task anywhere."""
-        world = self.world
-        state = world.scheduler.machine.state
-        if state.tasks or world.clock.foreground:
-            return False
-        for worker in world.places.values():  # calls that nobody wants may have run until now
-            if worker.task_client is not None and worker.task_client.functions:
-                worker.task_client.forget_functions()
-                return False
-        return all(not worker.store and not worker.machine.tasks for worker in world.places.values() if worker.alive)
-
-    def leftovers(self) -> str:
-        """What is still there, for the report of a world that does not come to rest."""
-        world = self.world
-        state = world.scheduler.machine.state
-        lines = [f"pending: {[(record.key) for record in world.pending()][:10]}"]
-        tasks = [(t.key, t.state, t.worker and t.worker.name, [c.id for c in t.wanted_by], t.waiters, t.held) for t in state.tasks.values()]
-        lines.append(f"scheduler: {tasks[:10]}")
-        for worker in world.places.values():
-            lines.append(f"{worker}: link {worker.machine.link.state}, threads {[thread.key for thread in worker.threads.values()][:10]}")
-            lines.append(f"    tasks {list(worker.machine.tasks.values())[:10]}, store {list(worker.store)[:10]}")
-        lines.append(f"gathers: {[(client.name, client.open_gathers) for client in world.clients if client.open_gathers]}")
-        return "\n".join(lines)
-
-    def _check_all(self) -> None:
-        for node in (self.world.scheduler, *self.world.places.values(), *self.world.clients):
-            if node.alive:
-                type(node).check(node.machine)
-
-    def check_rest(self) -> None:
-        """Nothing is left in any machine."""
-        world = self.world
-        state = world.scheduler.machine.state
-        assert not state.functions, f"functions are left: {list(state.functions)}"
-        assert not state.parked, "parked requests are left"
-        assert not state.retained_bytes, f"{state.retained_bytes} bytes are kept for nobody"
-        for client in world.clients:
-            if client.alive and not client.left:
-                check_client_at_rest(client.machine)

@@ -1,8 +1,8 @@
 """What simulated functions compute, and what their results look like as payloads.
 
 A value is an integer mixed from the call's constant and its inputs, so that a result that was mixed up anywhere is seen. Small results are `bytes`;
-those that stand for large ones are `Local` with the size that the plan says. A result may contain futures: the keys of the calls that the task
-submitted.
+large ones are `Blob`s whose buffer is a view of one shared block of zeros, or, in a world that is one process, `Local`. A result may contain futures:
+the keys of the calls that the task submitted.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from jupyterfut.ids import FunctionId, Key
-from jupyterfut.wire.payload import Local, Payload
+from jupyterfut.wire.payload import Blob, Local, Payload
+
+ZEROS = memoryview(bytes(2_000_000))
 
 SMALL = 64
 """Up to so many bytes, a result is real bytes (fewer, in fact)."""
@@ -28,21 +30,24 @@ def mix(function: str, const: int, inputs: Iterable[int]) -> int:
     return total
 
 
-def encode(value: int, nbytes: int, futures: tuple[Key, ...] = ()) -> Payload:
-    """The payload of a result. Up to `SMALL` bytes it is real bytes, beyond that an object that says how large it is."""
+def encode(value: int, nbytes: int, futures: tuple[Key, ...] = (), *, local: bool = False) -> Payload:
+    """The payload of a result. Up to `SMALL` bytes it is just what it says; a larger one is made to weigh `nbytes`."""
+    head = str(value) if not futures else f"{value}|{','.join(futures)}"
+    if local:
+        return Local(head, nbytes)
     if nbytes <= SMALL:
-        return (str(value) if not futures else f"{value}|{','.join(futures)}").encode()
-    return Local((value, futures), nbytes)
+        return head.encode()
+    return Blob(head.encode(), [ZEROS[: nbytes - len(head)]])
 
 
 def decode(payload: Payload) -> tuple[int, tuple[Key, ...]]:
     """What `encode` was given: the value and the keys of the futures inside."""
-    if type(payload) is bytes:
-        number, _, keys = payload.decode().partition("|")
-        return int(number), tuple(Key(key) for key in keys.split(",")) if keys else ()
-    assert type(payload) is Local, payload
-    value, futures = payload.value
-    return value, futures
+    if type(payload) is Local:
+        head = str(payload.value)
+    else:
+        head = (payload.head if type(payload) is Blob else bytes(payload)).decode()
+    number, _, keys = head.partition("|")
+    return int(number), tuple(Key(key) for key in keys.split(",")) if keys else ()
 
 
 def function_id(function: str) -> FunctionId:

@@ -214,7 +214,7 @@ class SimWorker(Node):
                 pause = thread.body.throw(error) if error is not None else thread.body.send(payloads)
             except StopIteration as stop:
                 value, futures = stop.value
-                payload = encode(value, thread.call.nbytes, futures)
+                payload = encode(value, thread.call.nbytes, futures, local=self.world.one_process)
                 if self.plan.nthreads == 1:
                     self.fresh[thread.key] = payload
                 self._ended(thread, (ev.Executed, thread.key, thread.attempt, payload, futures))

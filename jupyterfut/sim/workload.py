@@ -121,6 +121,7 @@ class Plan:
     script: list[Step]
     faults: list[Fault]
     inline_bytes: int = 1_000
+    one_process: bool = False
     allowed_failures: int = 3
     lease_s: float = 30.0
     worker_timeout_s: float = 30.0
@@ -392,6 +393,7 @@ def random_plan(seed: int, *, faults: bool = True) -> Plan:
         script=author.script,
         faults=random_faults(rng, len(workers), clients, horizon) if faults else [],
         inline_bytes=rng.choice((0, 1_000, 16_000)),
+        one_process=rng.random() < 0.1,
         allowed_failures=rng.choice((0, 1, 3, 100)),
         lease_s=rng.choice((5.0, 30.0)),
         worker_timeout_s=rng.choice((12.0, 30.0)),

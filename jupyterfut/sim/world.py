@@ -49,6 +49,7 @@ class World:
         worker_settings: WorkerSettings | None = None,
         delay_s: tuple[float, float] = (0.0001, 0.002),
         notice_s: tuple[float, float] = (0.0, 0.01),
+        one_process: bool = False,
         check_every: int = 1,
         trace: Trace | None = None,
     ) -> None:
@@ -58,6 +59,7 @@ class World:
         self.program = Program() if program is None else program
         self.config = config or SchedulerConfig(worker_timeout_s=30.0, heartbeat_s=5.0)
         self.worker_settings = worker_settings
+        self.one_process = one_process  # results are passed by reference
         self.check_every = check_every
         self.trace = trace
         self.events = 0
@@ -111,8 +113,14 @@ class World:
         return worker.address in self.scheduler.machine.state.workers
 
     def lost(self, worker: SimWorker) -> Callable[[], bool]:
-        """For `run(until=...)`: the scheduler has given this worker up."""
-        return lambda: not self.here(worker)
+        """For `run(until=...)`: the scheduler has given up the stream to this worker that it has now. (The worker may be back on another one.)"""
+        workers = self.scheduler.machine.state.workers
+        known = workers.get(worker.address)
+
+        def gone() -> bool:
+            return workers.get(worker.address) is not known or known is None
+
+        return gone
 
     def link_to_scheduler(self, worker: SimWorker) -> Link:
         """A stream from a worker to the scheduler."""
