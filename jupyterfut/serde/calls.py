@@ -64,6 +64,8 @@ def _value_of(index: int) -> Any:
         raise SerializationError(f"the call wants the value of its dependency {index}, but was given {len(_loading.values)}") from None
 
 
+_ATOMS = frozenset({int, float, bool, complex, type(None), str, bytes, bytearray})
+_are_atoms = _ATOMS.issuperset
 _plain_dumps = pickle.dumps
 _plain_loads = pickle.loads
 _new = tuple.__new__
@@ -76,20 +78,25 @@ def dumps_call(args: tuple[Any, ...], kwargs: Mapping[str, Any], find_future: Fi
     >>> loads_call(spec.payload, [])
     ((1, 2), {'x': 3})
     """
-    if not kwargs and not _ATOMS.issuperset(map(type, args)):
-        spec = _dumps_bare_futures(args, find_future)
-        if spec is not None:
-            return spec
-    mark = marks.last
     # Calls without keyword arguments are pickled as the bare tuple: a fifth less work on the hottest line of the client.
+    if not kwargs:
+        if _are_atoms(map(type, args)):  # nothing in there can be a future, a large buffer or something of `__main__`
+            data = _plain_dumps(args, 5)
+            if len(data) < OUT_OF_BAND_BYTES:
+                return _new(CallSpec, (data, [], []))
+        else:
+            spec = _dumps_bare_futures(args, find_future)
+            if spec is not None:
+                return spec
     call: Any = [args, dict(kwargs)] if kwargs else args
+    mark = marks.last
     try:
         data = _plain_dumps(call, 5, buffer_callback=keep_small)
     except Exception:  # noqa: BLE001  # of any kind: `dumps` tries again with cloudpickle, and says what is wrong
-        data = None
-    if marks.last is mark:
-        if data is not None and (len(data) < SHORTEST_GLOBAL or (len(data) < OUT_OF_BAND_BYTES and not by_value_in(data))):
-            return _new(CallSpec, (data, [], []))
+        data = b""
+    size = len(data)
+    if marks.last is mark and (0 < size < SHORTEST_GLOBAL or (0 < size < OUT_OF_BAND_BYTES and not by_value_in(data))):
+        return _new(CallSpec, (data, [], []))
     with collecting() as keys:
         payload = dumps(call)
     if not keys:
@@ -108,7 +115,8 @@ def _dumps_bare_futures(args: tuple[Any, ...], find_future: FindFuture) -> CallS
                 return None
             value = Dep(index_of.setdefault(key, len(index_of)))
         replaced.append(value)
-    return _new(CallSpec, (_plain_dumps(tuple(replaced), 5), list(index_of), []))
+    data = _plain_dumps(tuple(replaced), 5)
+    return _new(CallSpec, (data, list(index_of), [])) if len(data) < OUT_OF_BAND_BYTES else None
 
 
 def _dumps_with_futures(args: tuple[Any, ...], kwargs: Mapping[str, Any], find_future: FindFuture) -> CallSpec:
@@ -118,9 +126,6 @@ def _dumps_with_futures(args: tuple[Any, ...], kwargs: Mapping[str, Any], find_f
     with collecting() as keys:
         payload = dumps([replaced, named] if named else replaced)
     return CallSpec(payload, list(search.index_of), list(dict.fromkeys(keys)))
-
-
-_ATOMS = frozenset({int, float, bool, complex, type(None), str, bytes, bytearray})
 
 
 class _Search:

@@ -144,6 +144,8 @@ def test_large_arguments_go_beside() -> None:
     array = np.zeros(100_000)
     payload = dumps_call((array, [1]), {"k": Fut("a")}, find).payload
     assert isinstance(payload, Blob)
+    assert isinstance(dumps_call((bytes(200_000), Fut("a")), {}, find).payload, Blob)
+    assert isinstance(dumps_call((bytes(200_000),), {}, find).payload, Blob)
     args, kwargs = loads_call(payload, ["A"])
     assert np.shares_memory(args[0], array)
     assert kwargs == {"k": "A"}
