@@ -1,6 +1,7 @@
 """One peer, as a shell sees it: `send(message)` any time, messages back in lists, and one word when it is gone.
 
-- Everything sent within one tick of the loop leaves as one frame: batches grow when there is much to say, and nothing waits when there is little.
+- Everything sent within one tick of the loop leaves as one frame: batches grow when there is much to say. Who has no more to say for now says
+  `hurry`: then the first frame of a tick does not wait for its end. Messages that nobody waits for (`RIDERS`) ride with the next frame.
 - A client's link to the scheduler is *resumable* (`core.ordered`): while its stream is down the frames are kept, and a new stream goes on where the
 old one ended. What opens a stream,
   `ClientHello` one way and `Welcome` the other, travels outside of the count; `Welcome.resumed` says whether the other end still knows the
@@ -23,7 +24,7 @@ from jupyterfut.comm import Security, Stream
 from jupyterfut.core.ordered import NumberedFrame, Session
 from jupyterfut.errors import ConnectionFailed, HandshakeError, ProtocolError, SerializationError
 from jupyterfut.wire.codec import PackLocal
-from jupyterfut.wire.messages import ClientHello, Message, Welcome
+from jupyterfut.wire.messages import ClientHello, Message, ReleaseData, Welcome
 
 logger = logging.getLogger("jupyterfut.runtime")
 
@@ -31,6 +32,10 @@ OnMessages: TypeAlias = Callable[[list[Message]], object]
 OnLost: TypeAlias = Callable[[str], object]
 
 _ACK_S = 0.2  #: at the latest so long after something was received, the other end knows
+
+RIDERS = frozenset({ReleaseData})
+"""Nobody waits for these: waking their receiver for them alone would take its time from a task."""
+_RIDE_S = 0.005  #: at the latest so long after it was sent, a rider leaves without company
 
 
 class Link:
@@ -58,6 +63,8 @@ class Link:
         self._on_unsendable = on_unsendable
         self._outbox: list[Message] = []
         self._flushing = False  # a `_flush` is on its way
+        self._hurried = False  # a frame has left early in this tick
+        self._ride: asyncio.TimerHandle | None = None  # a rider waits
         self._session = Session() if resumable else None
         self._peer_has = 0  # what the other end said in its opening frame to have received
         self._streams = 0  # that this link has had
@@ -80,9 +87,21 @@ class Link:
             self._open(message)
             return
         self._outbox.append(message)
-        if not self._flushing:
-            self._flushing = True
-            self._loop.call_soon(self._flush)
+        if self._flushing:
+            return
+        if type(message) in RIDERS:
+            if self._ride is None:
+                self._ride = self._loop.call_later(_RIDE_S, self._ride_ends)
+            return
+        self._flushing = True
+        self._loop.call_soon(self._flush)
+
+    def hurry(self) -> None:
+        """Put what was sent on the stream now, if it is the first frame of this tick. Later ones gather until its end, so haste costs a busy link
+        one frame a tick."""
+        if self._flushing and not self._hurried:
+            self._hurried = True
+            self.flush()
 
     def _open(self, message: Message) -> None:
         """The first message on a new stream; goes before what waits in the outbox."""
@@ -120,7 +139,11 @@ class Link:
         self.flush()
 
     def _flush(self) -> None:
-        self._flushing = False
+        self._flushing = self._hurried = False
+        self.flush()
+
+    def _ride_ends(self) -> None:
+        self._ride = None
         self.flush()
 
     def flush(self) -> None:
@@ -247,8 +270,7 @@ class Link:
         self.flush()
         self.closed = True
         self._outbox = []
-        if self._ack_timer is not None:
-            self._ack_timer.cancel()
+        self._cancel_timers()
         if self.stream is not None:
             self.stream.close()
 
@@ -256,10 +278,14 @@ class Link:
         """End at once. `on_lost` is not called."""
         self.closed = True
         self._outbox = []
-        if self._ack_timer is not None:
-            self._ack_timer.cancel()
+        self._cancel_timers()
         if self.stream is not None:
             self.stream.abort()
+
+    def _cancel_timers(self) -> None:
+        for timer in (self._ack_timer, self._ride):
+            if timer is not None:
+                timer.cancel()
 
     async def wait_closed(self) -> None:
         """After `close`: return when everything was sent and the socket is gone."""

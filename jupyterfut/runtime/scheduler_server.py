@@ -11,6 +11,7 @@ import asyncio
 import logging
 import secrets
 import socket
+from functools import partial
 from typing import Any
 
 from jupyterfut import comm
@@ -143,8 +144,8 @@ class Scheduler:
         peer = PeerId(self._next_peer)
         self._next_peer += 1
         link = Link(
-            lambda later: self._on_messages(peer, later),
-            lambda reason: self._on_lost(peer, reason),
+            partial(self._on_messages, peer),
+            partial(self._on_lost, peer),
             resumable=type(hello) is ClientHello,
         )
         self._links[peer] = link
@@ -191,16 +192,20 @@ class Scheduler:
 
     def _perform(self, effects: list[Effect]) -> None:
         links = self._links
+        told: list[Link] = []
         for effect in effects:
             kind = type(effect)
             if kind is Send:
                 link = links.get(effect.peer)  # type: ignore[union-attr]  # mypy does not narrow by `type(...) is`
                 if link is not None:
                     link.send(effect.message)  # type: ignore[union-attr]  # as above
+                    told.append(link)
             elif kind is Close:
                 self._close_peer(effect)  # type: ignore[arg-type]  # as above
             else:
                 self._log(effect)  # type: ignore[arg-type]  # as above
+        for link in told:  # before the next message is handled, and the timer asked for: meanwhile they can begin
+            link.hurry()
 
     def _close_peer(self, effect: Close) -> None:
         link = self._forget_link(effect.peer)
