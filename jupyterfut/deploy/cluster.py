@@ -40,7 +40,6 @@ class Cluster:
     name: str
     asynchronous: bool
     security: Security
-    status: ClusterStatus
 
     def __init__(self, loop_thread: LoopThread | None) -> None:
         self._loop_thread = loop_thread  # None when asynchronous
@@ -62,6 +61,11 @@ class Cluster:
     async def close_async(self) -> None:
         """`close`, on the cluster's loop."""
         raise TypeError(f"{type(self).__name__} does not say how it ends")
+
+    @property
+    def status(self) -> ClusterStatus:
+        """starting, running, closing or closed."""
+        raise TypeError(f"{type(self).__name__} has no status")
 
     @property
     def scheduler_address(self) -> str:

@@ -35,7 +35,7 @@ class HostProcess:
         self._numbers = itertools.count(1)
         self._scaling: dict[int, asyncio.Future[None]] = {}
         self._attached = False
-        self._ended = False
+        self.ended = False  #: the child is gone, for whatever reason
         self._closing = False
 
     def _attach(self) -> None:
@@ -67,7 +67,7 @@ class HostProcess:
     async def scale(self, n: int) -> None:
         """Wait until there are `n` workers."""
         self._attach()
-        if self._ended or self._closing:
+        if self.ended or self._closing:
             raise ClosedError("the cluster is closed")
         number = next(self._numbers)
         done = self._scaling[number] = asyncio.get_running_loop().create_future()
@@ -77,7 +77,7 @@ class HostProcess:
     async def close(self) -> None:
         """Tell the child to end, wait until it has, kill it if it takes too long."""
         self._attach()
-        if not self._ended and not self._closing:
+        if not self.ended and not self._closing:
             self._closing = True
             self._timer.cancel()
             self._say({"op": "close"})
@@ -123,7 +123,7 @@ class HostProcess:
     def _on_exit(self, exit_code: int) -> None:
         self._lines.finish()
         self._timer.cancel()
-        self._ended = True
+        self.ended = True
         self._close_stdin()
         self._fail(f"the cluster's process ended ({describe_exit(exit_code)})")
         for done in self._scaling.values():

@@ -46,6 +46,11 @@ class InProcess:
         self._started: dict[str, Worker] = {}
         self._lock: asyncio.Lock | None = None
 
+    @property
+    def ended(self) -> bool:
+        """The scheduler is closed, by whomever."""
+        return self._scheduler is not None and self._scheduler.closed
+
     async def listening(self) -> str:
         """Start the scheduler, if it has not been; its address."""
         if self._lock is None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from jupyterfut import config
 from jupyterfut.comm import Security
-from jupyterfut.deploy.cluster import Cluster, WorkerInfo
+from jupyterfut.deploy.cluster import Cluster, ClusterStatus, WorkerInfo
 from jupyterfut.deploy.host_process import HostProcess
 from jupyterfut.errors import ClosedError, ConfigError
 from jupyterfut.runtime import connections, worker_process
@@ -102,7 +102,7 @@ class LocalCluster(Cluster):
         self.processes = processes
         self.detached = detached
         self.name = name if name is not None else f"local-{os.getpid()}-{next(_numbers)}"
-        self.status = "starting"
+        self._status: ClusterStatus = "starting"
         settings = settings or config.settings()
         n, threads = default_shape(n_workers, threads_per_worker, processes, cpu_count())
         token = (security.token if security is not None else None) or connections.new_token()
@@ -170,8 +170,8 @@ class LocalCluster(Cluster):
         except BaseException:
             await self.close_async()
             raise
-        if self.status == "starting":
-            self.status = "running"
+        if self._status == "starting":
+            self._status = "running"
 
     async def scale_async(self, n: int) -> None:
         """`scale`, on the cluster's loop."""
@@ -181,15 +181,15 @@ class LocalCluster(Cluster):
 
     async def close_async(self) -> None:
         """`close`, on the cluster's loop."""
-        if self.status == "closed":
+        if self._status == "closed":
             return
-        self.status = "closing"
+        self._status = "closing"
         await self._part.close()
         if isinstance(self._part, HostProcess):
             _open.discard(self._part)
         if self._part.address:
             connections.forget_token(self._part.address)
-        self.status = "closed"
+        self._status = "closed"
 
     def close(self) -> Any:
         """End the cluster: workers, scheduler, and everything started for them. Idempotent. Blocks, or returns an awaitable when `asynchronous`."""
@@ -202,6 +202,11 @@ class LocalCluster(Cluster):
         return None
 
     # --- what is known
+
+    @property
+    def status(self) -> ClusterStatus:
+        """starting, running, closing or closed. A cluster whose scheduler ended by itself (`Client.shutdown()`, a kill) is closed."""
+        return "closed" if self._part.ended else self._status
 
     @property
     def scheduler_address(self) -> str:

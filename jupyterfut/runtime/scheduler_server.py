@@ -22,7 +22,7 @@ from jupyterfut.core.scheduler import SchedulerConfig, SchedulerMachine
 from jupyterfut.ids import Address, ClientId, PeerId
 from jupyterfut.runtime import connections, interfaces
 from jupyterfut.runtime.peer import Link, accept
-from jupyterfut.wire.messages import ClientHello, Message, WorkerDied
+from jupyterfut.wire.messages import ClientHello, Goodbye, Message, Reply, Request, WorkerDied
 
 logger = logging.getLogger("jupyterfut.scheduler")
 
@@ -98,7 +98,8 @@ class Scheduler:
         return self
 
     async def close(self) -> None:
-        """Stop listening and end every stream. What was held here is gone. A second call does nothing."""
+        """Say goodbye to clients and workers, which end with it, stop listening and end every stream. What was held here is gone. A second call does
+        nothing."""
         if self._closed:
             return
         self._closed = True
@@ -110,9 +111,15 @@ class Scheduler:
         links = list(self._links.values())
         self._links.clear()
         for link in links:
+            link.send(Goodbye("the scheduler was closed"))  # so nobody waits for it to come back
             link.close()
         await asyncio.gather(*(link.wait_closed() for link in links))
         self._finished.set()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has been closed, or is being closed."""
+        return self._closed
 
     async def finished(self) -> None:
         """Return when the scheduler has been closed, by whomever."""
@@ -160,8 +167,16 @@ class Scheduler:
         for message in messages:
             if peer not in self._links:
                 return
+            if type(message) is Request and message.op == "shutdown":
+                self._shut_down(peer, message.id)
+                return
             self._perform(handle(Received(peer, message), now))
         self._ask_for_tick()
+
+    def _shut_down(self, peer: PeerId, request: int) -> None:
+        """A client wants the whole cluster to end. It is answered first."""
+        self._links[peer].send(Reply(request, None, None))
+        self._closing = self._loop.create_task(self.close())
 
     def _on_lost(self, peer: PeerId, reason: str) -> None:
         link = self._links.get(peer)

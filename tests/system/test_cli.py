@@ -176,6 +176,15 @@ def test_ctrl_c_in_a_terminal_ends_a_worker_in_order(commands: Commands) -> None
     assert "Traceback" not in err
 
 
+def test_workers_end_with_a_scheduler_that_was_closed(commands: Commands) -> None:
+    scheduler, address = commands.scheduler(JUPYTERFUT_TOKEN="t")
+    worker = commands.start("worker", address, "--nthreads=1", JUPYTERFUT_TOKEN="t")
+    commands.wait_for(worker, "has joined")
+    commands.end(scheduler)
+    worker.communicate(timeout=20)
+    assert worker.returncode == 0
+
+
 def test_a_worker_looks_for_its_scheduler_again(commands: Commands) -> None:
     port = free_port()
     scheduler, address = commands.scheduler("--port", str(port), JUPYTERFUT_TOKEN="t")

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ import pytest
 from jupyterfut import Client, LocalCluster, config
 from jupyterfut.deploy import registry
 from jupyterfut.deploy.local import default_shape
-from jupyterfut.errors import ClosedError, ConfigError, WorkerStartError
+from jupyterfut.errors import CancelledError, ClosedError, ConfigError, WorkerStartError
 from jupyterfut.runtime import connections
 from jupyterfut.runtime.process import is_alive
 
@@ -118,6 +119,19 @@ print(cluster._part.process.pid, *[w.pid for w in cluster.workers.values()], flu
 """
 
 
+started: list[subprocess.Popen[str]] = []
+
+
+@pytest.fixture(autouse=True)
+def end_scripts() -> Iterator[None]:
+    """No script outlives a test, not even one that failed."""
+    yield
+    for process in started:
+        process.kill()
+        process.communicate()
+    started.clear()
+
+
 def start(options: str = "", then: str = "sys.stdin.read()") -> tuple[subprocess.Popen[str], list[int]]:
     """A script that starts a cluster and waits; the pids of the cluster's processes."""
     process = subprocess.Popen(
@@ -127,6 +141,7 @@ def start(options: str = "", then: str = "sys.stdin.read()") -> tuple[subprocess
         text=True,
         start_new_session=True,
     )
+    started.append(process)
     assert process.stdout is not None
     return process, [int(pid) for pid in process.stdout.readline().split()]
 
@@ -152,7 +167,7 @@ def test_workers_end_when_their_host_is_killed() -> None:
     for pid in (host, *workers):
         wait_gone(pid)
     assert owner.stdout is not None
-    assert "workers=0" in owner.stdout.read()
+    assert owner.stdout.read().endswith("closed>\n")
     assert end(owner) == 0
     assert connections.list_connection_files() == []  # and what the killed host left is swept away
 
@@ -194,6 +209,28 @@ def test_a_detached_cluster_outlives_its_owner_and_is_found_by_name() -> None:
     assert registry.stop(info)
     for pid in pids:
         wait_gone(pid)
+    assert registry.clusters() == []
+
+
+@pytest.mark.parametrize("processes", [True, False])
+def test_shutdown_by_a_client_ends_the_cluster(processes: bool) -> None:
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=processes) as cluster, Client(cluster) as other:
+        waiting = other.submit(abs, -1, resources={"nobody has this": 1})
+        with Client(cluster.scheduler_address, security=cluster.security) as client:
+            client.shutdown()
+        with pytest.raises(CancelledError, match="closed"):
+            waiting.result(timeout=10)
+        cluster.close()
+        assert cluster.status == "closed"
+
+
+def test_a_detached_cluster_is_ended_by_a_client() -> None:
+    with LocalCluster(n_workers=1, name="mill", detached=True) as cluster:
+        (info,) = registry.clusters()
+        with Client("mill") as client:
+            client.shutdown()
+        wait_gone(info.pid)
+        assert cluster.status == "closed" or cluster._loop_thread is not None
     assert registry.clusters() == []
 
 
