@@ -124,7 +124,8 @@ class Dispatch:
         if ready.length:
             for tier in (state.idle, state.roomy):
                 while ready.length and tier:
-                    worker = next(iter(tier))
+                    # Of the idle ones the last that worked: it is warm, and a lone round trip wakes nobody else. Of the others the first, in turn.
+                    worker = next(reversed(tier)) if tier is state.idle else next(iter(tier))
                     share = max(-(-ready.length * worker.nthreads // max(state.open_threads, 1)), self._grain(ready))
                     self._fill(worker, ready, max(1, min(share, self.room(worker))))
         if not ready.length and ready.order:
@@ -139,14 +140,13 @@ class Dispatch:
         return int(self.state.config.grain_s / (function.duration_s + self.state.config.task_overhead_s)) or 1
 
     def _fill(self, worker: WorkerState, queue: ReadyQueue, count: int) -> None:
-        """Send up to `count` tasks to the worker; a task whose inputs are large goes to the worker that has most of them, if that one has room."""
+        """Send up to `count` tasks to the worker, but those with inputs to where their inputs are, if there is room."""
         state = self.state
         tasks = queue.take(count)
         if any(task.dependencies for task in tasks):
             placed: dict[WorkerState, list[TaskState]] = {}
             for task in tasks:
-                best = self._best_holder(task) if task.dependencies else None
-                chosen = best if best is not None and best is not worker and self.room(best) > 0 else worker
+                chosen = self._nearest(task, worker, placed) if task.dependencies else worker
                 placed.setdefault(chosen, []).append(task)
             for chosen, theirs in placed.items():
                 start_many(state, chosen, theirs)
@@ -157,14 +157,32 @@ class Dispatch:
             if task.dependents:
                 self._send_dependents_ahead(task)
 
-    def _best_holder(self, task: TaskState) -> WorkerState | None:
-        """The worker that holds most bytes of the task's large inputs; None when all inputs are small enough to be sent along."""
-        held: dict[WorkerState, int] = {}
+    def _nearest(self, task: TaskState, worker: WorkerState, placed: dict[WorkerState, list[TaskState]]) -> WorkerState:
+        """Where to send a task with inputs, when it is `worker`'s turn.
+
+        Large inputs draw it to the worker that holds most of their bytes. Small ones travel along and could go anywhere; but their maker's neighbourhood is
+        kept together as long as that worker is hardly busier, since what is next to them can then be sent ahead (a stencil's inner cells).
+        """
+        large: dict[WorkerState, int] = {}
+        small: dict[WorkerState, int] = {}
         for dependency in task.dependencies:
             if dependency.payload is None:
-                for worker in dependency.who_has:
-                    held[worker] = held.get(worker, 0) + dependency.nbytes + 1
-        return max(held, key=held.__getitem__) if held else None
+                for holder in dependency.who_has:
+                    large[holder] = large.get(holder, 0) + dependency.nbytes + 1
+            else:
+                for holder in dependency.who_has:
+                    small[holder] = small.get(holder, 0) + 1
+        if large:
+            best = max(large, key=large.__getitem__)
+            return best if best is worker or self.room(best) > len(placed.get(best, ())) else worker
+        if not small or small.get(worker, 0) == max(small.values()):
+            return worker
+        best = max(small, key=small.__getitem__)
+        function = task.function
+        each_s = self.state.config.task_overhead_s + max(function.duration_s if function is not None else 0.0, 0.0)
+        ahead_s = best.occupancy_s / best.nthreads - worker.occupancy_s / worker.nthreads
+        ahead_s += each_s * (len(placed.get(best, ())) / best.nthreads - len(placed.get(worker, ())) / worker.nthreads)
+        return best if ahead_s <= self.state.config.near_s and self.room(best) > len(placed.get(best, ())) else worker
 
     def _run_restricted(self) -> None:
         state = self.state

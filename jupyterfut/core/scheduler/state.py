@@ -51,6 +51,7 @@ class SchedulerConfig:
     retained_bytes_limit: int = 256 * 2**20  #: beyond this sum of kept results, new ones are passed on but not kept
     ahead_s: float = 0.02  #: work, in seconds a thread, that a worker is sent beyond what it runs
     ahead_tasks: int = 1_000  #: and at most this many tasks a thread
+    near_s: float = 500e-6  #: a worker may be busier by this much than another and still get a task because it made the task's inputs
     grain_s: float = 100e-6  #: work that is not divided among idle workers: a message costs as much
     task_overhead_s: float = 20e-6  #: what a task costs a worker beside the call itself
     unknown_duration_s: float = 0.002  #: assumed of a function that has not finished once
