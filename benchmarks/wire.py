@@ -146,7 +146,7 @@ async def serve() -> None:
     def on_stream(stream: comm.Stream) -> None:
         def on_messages(messages: list[m.Message]) -> None:
             answers: list[m.Message] = [m.Reply(message.id, message.keys, None) for message in messages if type(message) is m.GetData]
-            answers += [m.Reply(message.id, len(message.payloads[0].buffers[0]), None) for message in messages if type(message) is m.DataSent]
+            answers += [m.Reply(message.id, len(message.args["value"].buffers[0]), None) for message in messages if type(message) is m.Request]
             stream.send(answers)
 
         stream.start(on_messages, over.set_result)
@@ -184,7 +184,7 @@ async def talk(address: str, seconds: float) -> list[Row]:
         count += 500
     burst_s = (perf_counter() - start) / count
 
-    big = m.DataSent(1, ["k"], [Blob(b"", [bytes(BIG_BYTES)])])
+    big = m.Request(1, "take", {"value": Blob(b"", [bytes(BIG_BYTES)])})
     await round_trip(big)
     start, moved = perf_counter(), 0
     while perf_counter() < start + seconds * 2:

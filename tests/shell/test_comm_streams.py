@@ -16,7 +16,7 @@ from comm_helpers import End, pair
 from jupyterfut import comm
 from jupyterfut.comm import Security
 from jupyterfut.errors import ConnectionFailed, SerializationError
-from jupyterfut.wire.messages import DataSent, GetData, Reply, WantKeys
+from jupyterfut.wire.messages import GetData, Reply, WantKeys
 from jupyterfut.wire.payload import Blob, Local
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -66,10 +66,10 @@ def test_large_buffers_arrive(address: str, run: Run, certificates: Security) ->
     async def story() -> None:
         async with pair(address, certificates) as (a, b):
             big = [bytes([i]) * size for i, size in enumerate((20_000_000, 100_000, 3_000_000))]
-            a.stream.send([DataSent(1, ["x", "y"], [Blob(b"head", big), b"small"]), WantKeys(["after"])])
+            a.stream.send([Reply(1, [Blob(b"head", big), b"small"], None), WantKeys(["after"])])
             data, after = await b.hear(2)
-            assert [bytes(buffer) for buffer in data.payloads[0].buffers] == big
-            assert data.payloads[1] == b"small"
+            assert [bytes(buffer) for buffer in data.value[0].buffers] == big
+            assert data.value[1] == b"small"
             assert after == WantKeys(["after"])
             assert a.stream.pending_bytes == 0
 
@@ -80,8 +80,8 @@ def test_both_may_shout_at_once(address: str, run: Run, certificates: Security) 
     async def story() -> None:
         async with pair(address, certificates) as (a, b):
             for _ in range(3):
-                a.stream.send([DataSent(1, ["x"], [Blob(b"", [bytes(5_000_000)])])])
-                b.stream.send([DataSent(2, ["x"], [Blob(b"", [bytes(5_000_000)])])])
+                a.stream.send([Reply(1, [Blob(b"", [bytes(5_000_000)])], None)])
+                b.stream.send([Reply(2, [Blob(b"", [bytes(5_000_000)])], None)])
             assert [m.id for m in await a.hear(3)] == [2, 2, 2]
             assert [m.id for m in await b.hear(3)] == [1, 1, 1]
 
@@ -91,7 +91,7 @@ def test_both_may_shout_at_once(address: str, run: Run, certificates: Security) 
 def test_what_was_sent_before_close_arrives(address: str, run: Run, certificates: Security) -> None:
     async def story() -> None:
         async with pair(address, certificates) as (a, b):
-            a.stream.send([DataSent(1, ["x"], [Blob(b"", [bytes(10_000_000)])])])
+            a.stream.send([Reply(1, [Blob(b"", [bytes(10_000_000)])], None)])
             a.stream.close()
             a.stream.send([WantKeys(["too late"])])
             assert a.stream.is_closed
