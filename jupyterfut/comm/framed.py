@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import platform
-import secrets
+import sys
+from collections.abc import Callable
 from typing import Any
 
 from jupyterfut._version import __version__
@@ -29,7 +29,7 @@ HANDSHAKE_BYTES = 4096
 
 def own_hello(hello: dict[str, Any] | None) -> dict[str, Any]:
     """The caller's hello with what every process says of itself."""
-    return {"python": platform.python_version(), "jupyterfut": __version__, "pid": os.getpid(), **(hello or {})}
+    return {"python": ".".join(map(str, sys.version_info[:3])), "jupyterfut": __version__, "pid": os.getpid(), **(hello or {})}
 
 
 class FramedStream(Stream):
@@ -47,7 +47,7 @@ class FramedStream(Stream):
         self.ready: asyncio.Future[None] = self.loop.create_future()  #: done with the handshake, or its error
         self._closed: asyncio.Future[None] = self.loop.create_future()
         self._handshake: Handshake | None = Handshake(
-            connecting=connecting, token=token, hello=own_hello(hello), nonce=secrets.token_bytes(NONCE_BYTES)
+            connecting=connecting, token=token, hello=own_hello(hello), nonce=os.urandom(NONCE_BYTES)
         )
         self._encoder = Encoder(pack_local)
         self._limits = limits
@@ -113,6 +113,7 @@ class FramedStream(Stream):
         self._drop(flush=True)
         if not self.ready.done():
             self.ready.set_exception(error)
+            self.ready.exception()  # seen, even if nobody waits any more
 
     # --- frames
 
@@ -158,7 +159,7 @@ class FramedStream(Stream):
                     self._broken(error)
                 return
             if self._on_frame is not None:
-                self._on_frame(number, acknowledged, messages)
+                self._call(self._on_frame, number, acknowledged, messages)
                 if self._over:
                     return
             else:
@@ -169,7 +170,14 @@ class FramedStream(Stream):
 
     def _hand_over(self, gathered: list[Message]) -> None:
         if gathered and self._on_messages is not None:
-            self._on_messages(gathered)
+            self._call(self._on_messages, gathered)
+
+    def _call(self, listener: Callable[..., object], *args: Any) -> None:
+        """A listener's mistake must not cost the frames that came with the one it stumbled over."""
+        try:
+            listener(*args)
+        except Exception as error:  # noqa: BLE001  # reported as every error in a callback is
+            self.loop.call_exception_handler({"message": f"error in {listener!r}, called by {self!r}", "exception": error})
 
     def _broken(self, error: ProtocolError) -> None:
         logger.warning("closing the connection with %s: %s", self.peer_address, error)
@@ -220,10 +228,12 @@ class FramedStream(Stream):
         await asyncio.shield(self._closed)
 
 
-async def established(stream: FramedStream, address: str, timeout_s: float) -> None:
-    """Wait for the handshake. Raises `WrongToken`, `HandshakeError` or `ConnectionFailed`, each naming the address; the stream is gone then."""
+async def established(stream: FramedStream, address: str, timeout_s: float, begun: float | None = None) -> None:
+    """Wait for the handshake until `timeout_s` seconds after `begun` (now). Raises `WrongToken`, `HandshakeError` or `ConnectionFailed`, each naming
+    the address; the stream is gone then."""
     try:
-        await asyncio.wait_for(asyncio.shield(stream.ready), timeout_s)
+        left = timeout_s if begun is None else max(0.0, begun + timeout_s - stream.loop.time())
+        await asyncio.wait_for(asyncio.shield(stream.ready), left)
     except TimeoutError:
         stream.abort()
         raise ConnectionFailed(f"no handshake with {address} within {timeout_s:g} s") from None
@@ -234,6 +244,3 @@ async def established(stream: FramedStream, address: str, timeout_s: float) -> N
     except BaseException:
         stream.abort()
         raise
-    finally:
-        if stream.ready.done() and not stream.ready.cancelled():
-            stream.ready.exception()  # seen, also when the wait was given up

@@ -91,14 +91,20 @@ class InprocStream(Stream):
                     self._on_closed(content)
                 return
             if self._on_frame is not None:
-                self._on_frame(number, acknowledged, content)
+                self._call(self._on_frame, number, acknowledged, content)
             else:
                 gathered += content
         self._tell(gathered)
 
     def _tell(self, gathered: list[Message]) -> None:
         if gathered and self._on_messages is not None and not self._over:
-            self._on_messages(gathered)
+            self._call(self._on_messages, gathered)
+
+    def _call(self, listener: Callable[..., object], *args: Any) -> None:
+        try:
+            listener(*args)
+        except Exception as error:  # noqa: BLE001  # reported as every error in a callback is
+            self.loop.call_exception_handler({"message": f"error in {listener!r}, called by {self!r}", "exception": error})
 
     def send_frame(self, messages: list[Message], number: int, acknowledged: int) -> None:
         if not self._over and self._other is not None:

@@ -282,6 +282,7 @@ async def connect(
     limits: FrameLimits | None = None,
 ) -> Stream:
     """See `jupyterfut.comm.connect`."""
+    begun = asyncio.get_running_loop().time()
     try:
         async with asyncio.timeout(timeout_s) as deadline:
             sock = await open_socket(address)
@@ -290,7 +291,7 @@ async def connect(
             raise
         raise ConnectionFailed(f"no connection with {address} within {timeout_s:g} s") from None
     stream = TcpStream(sock, connecting=True, token=security.token if security else None, hello=hello, pack_local=pack_local, limits=limits)
-    await established(stream, address, timeout_s)
+    await established(stream, address, timeout_s, begun)
     return stream
 
 

@@ -105,6 +105,7 @@ async def connect(
     def make() -> TlsStream:
         return TlsStream(connecting=True, token=security.token, hello=hello, pack_local=pack_local, limits=limits)
 
+    begun = loop.time()
     try:
         async with asyncio.timeout(timeout_s) as deadline:
             sock = await open_socket(address)
@@ -124,7 +125,7 @@ async def connect(
         if isinstance(error, ConnectionFailed):
             raise
         raise HandshakeError(f"{address}: the other side closed the connection during the TLS handshake (does it speak TLS?)") from error
-    await established(stream, address, timeout_s)
+    await established(stream, address, timeout_s, begun)
     return stream
 
 

@@ -169,7 +169,20 @@ class Link:
         except (SerializationError, ProtocolError):
             # One message spoils the batch. The frame keeps its number and its place, without those that cannot be written.
             messages[:] = [message for message in messages if self._is_sendable(message)]
-            self.stream.send_frame(messages, number, acknowledged)
+            try:
+                self.stream.send_frame(messages, number, acknowledged)
+            except ProtocolError:
+                self._put_in_parts(number, acknowledged, messages)
+
+    def _put_in_parts(self, number: int, acknowledged: int, messages: list[Message]) -> None:
+        """Each message is within the limits, all of them in one frame are not."""
+        rest = messages[len(messages) // 2 :]
+        del messages[len(messages) // 2 :]
+        self._put(number, acknowledged, messages)
+        if self._session is not None:
+            self._put_frame(self._session.send(rest))
+        else:
+            self._put(0, 0, rest)
 
     def _is_sendable(self, message: Message) -> bool:
         assert self.stream is not None

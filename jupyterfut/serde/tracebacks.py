@@ -373,9 +373,20 @@ def _stub_frame(row: FrameRow) -> tuple[types.FrameType, int]:
     raise AssertionError("the stub did not raise")
 
 
+_lent: dict[str, list[str]] = {}
+"""The lines that we have put into `linecache`, by file; more may come with the next failure."""
+
+
 def _lend_source(row: FrameRow) -> None:
     """Show the row's source lines where the file itself is not at hand."""
-    if not row.source or linecache.getlines(row.filename) or os.path.exists(row.filename):
+    if not row.source or os.path.exists(row.filename):
         return
-    lines = ["\n"] * (row.first_source_line - 1) + row.source
+    lines = _lent.get(row.filename)
+    if lines is None:
+        if linecache.getlines(row.filename):
+            return  # somebody knows it all: a cell of this very notebook
+        lines = _lent[row.filename] = []
+    last = row.first_source_line - 1 + len(row.source)
+    lines.extend(["\n"] * (last - len(lines)))
+    lines[row.first_source_line - 1 : last] = row.source
     linecache.cache[row.filename] = (sum(map(len, lines)), None, lines, row.filename)

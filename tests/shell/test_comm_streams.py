@@ -164,6 +164,28 @@ def test_a_close_inside_a_callback(address: str, run: Run, certificates: Securit
     run(story())
 
 
+def test_a_listeners_mistake_costs_nothing_else(address: str, run: Run, certificates: Security, caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        async with pair(address, certificates) as (a, b):
+            heard: list[int] = []
+            done = asyncio.Event()
+
+            def take(number: int, acknowledged: int, messages: list[Any]) -> None:
+                heard.append(number)
+                if number == 3:
+                    done.set()
+                1 / (number - 1)
+
+            b.stream.start_frames(take, print)
+            for number in (1, 2, 3):
+                a.stream.send_frame([], number, 0)
+            await done.wait()
+            assert heard == [1, 2, 3]
+
+    run(story())
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
 def test_what_cannot_be_sent_is_the_senders_error(run: Run, certificates: Security) -> None:
     async def story() -> None:
         async with pair("tcp://127.0.0.1:0", certificates) as (a, b):

@@ -16,6 +16,7 @@ from jupyterfut.comm import Security, Stream
 from jupyterfut.core.ordered import ACK_EVERY
 from jupyterfut.errors import ConnectionFailed, WrongToken
 from jupyterfut.runtime.peer import Dialer, Link, Requests, accept
+from jupyterfut.wire.framing import FrameLimits
 from jupyterfut.wire.messages import ClientHello, GetData, Message, Reply, WantKeys, Welcome
 
 TOKEN = Security(token="secret")
@@ -221,6 +222,21 @@ def test_a_message_that_cannot_be_sent_spoils_no_other() -> None:
             await server.until(lambda: len(server.heard) == 2)
             assert numbers(server.heard) == [1, 3]
             assert [message.id for message, _ in refused] == [2]
+
+    asyncio.run(story())
+
+
+def test_a_batch_over_the_limit_leaves_in_parts() -> None:
+    async def story() -> None:
+        async with both() as (server, client):
+            stream = client.dialer.link.stream
+            stream._limits = FrameLimits(body_bytes=1000)  # type: ignore[union-attr]  # the sender's limit
+            for i in range(50):
+                client.dialer.send(GetData(i, ["k" * 100]))
+            await server.until(lambda: len(server.heard) == 50)
+            assert numbers(server.heard) == list(range(50))
+            server.link.send(Reply(1, "still alive", None))
+            await client.until(lambda: numbers(client.heard) == [1])
 
     asyncio.run(story())
 

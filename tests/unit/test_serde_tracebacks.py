@@ -120,6 +120,20 @@ def test_source_is_shown_where_the_file_does_not_exist() -> None:
         linecache.cache.pop(name, None)
 
 
+def test_source_of_two_failures_in_one_file_adds_up() -> None:
+    name, source = "<cell 8>", "def f(x):\n    return 1 / x\n" + "\n" * 40 + "def g(x):\n    return x.no\n"
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    names: dict[str, Any] = {"__name__": "__main__"}
+    exec(compile(source, name, "exec"), names)
+    failures = [fails(lambda: names["g"](0)), fails(lambda: names["f"](0))]
+    del linecache.cache[name]
+    try:
+        lines = [traceback.extract_tb(exception_from_failure(failure).__traceback__)[-1].line for failure in failures * 2]
+        assert lines == ["return x.no", "return 1 / x"] * 2
+    finally:
+        linecache.cache.pop(name, None)
+
+
 def test_causes_contexts_and_notes() -> None:
     def function() -> None:
         try:
