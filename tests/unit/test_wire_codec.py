@@ -53,8 +53,10 @@ SAMPLES = [
     ms.NannyHello("n", 3, {}),
     ms.WorkerDied("n", 3, -9, "killed"),
     ms.GetData(1, ["a"]),
-    ms.DataSent(1, ["a"], [b"1"]),
-    ms.PutData(1, "client-1", ["a"], [b"1"], ["int"]),
+    ms.DataSent(1, ["a"], [b"1"], []),
+    ms.PutData(1, "client-1", ["a", "b"], [b"1", b"2"], ["int", "str"], [[], [1, 5, 6, 7]]),
+    ms.MemoryRead("proof"),
+    ms.DataTaken(1),
     ms.DataStored(1, FAILURE),
 ]
 
@@ -84,27 +86,27 @@ def test_nested_named_tuples_come_back_as_such() -> None:
 
 def test_a_blob_points_into_the_frames_buffers() -> None:
     a, b = bytes(100_000), memoryview(bytearray(b"b" * 70_000))
-    body, buffers = Encoder().encode([ms.DataSent(1, ["x", "y"], [Blob(b"head", [a]), Blob(b"other", [b, a])])])
+    body, buffers = Encoder().encode([ms.Reply(1, [Blob(b"head", [a]), Blob(b"other", [b, a])], None)])
     assert buffers[0] is a
     assert buffers[1] is b
     assert len(body) < 200
     (back,) = decode(body, buffers)
-    assert [(p.head, p.buffers) for p in back.payloads] == [(b"head", [a]), (b"other", [b, a])]
+    assert [(p.head, p.buffers) for p in back.value] == [(b"head", [a]), (b"other", [b, a])]
 
 
 def test_a_large_pickle_travels_as_a_buffer_too() -> None:
     head = bytes(200_000)
-    body, buffers = Encoder().encode([ms.DataSent(1, ["x"], [Blob(head, [])])])
+    body, buffers = Encoder().encode([ms.Reply(1, Blob(head, []), None)])
     assert buffers == [head]
-    assert decode(body, buffers)[0].payloads[0].head == head
+    assert decode(body, buffers)[0].value.head == head
 
 
 def test_a_local_is_packed_by_whoever_can() -> None:
     encoder = Encoder(pack_local=lambda local: repr(local.value).encode())
-    body, buffers = encoder.encode([ms.DataSent(1, ["x"], [Local([1], 100)])])
-    assert decode(body, buffers)[0].payloads == [b"[1]"]
+    body, buffers = encoder.encode([ms.Reply(1, Local([1], 100), None)])
+    assert decode(body, buffers)[0].value == b"[1]"
     with pytest.raises(SerializationError, match="leave this process"):
-        Encoder().encode([ms.DataSent(1, ["x"], [Local([1], 100)])])
+        Encoder().encode([ms.Reply(1, Local([1], 100), None)])
 
 
 @pytest.mark.parametrize("value", [2**70, object(), "\ud800", {"a": 1j}])
@@ -150,13 +152,13 @@ def test_rows_without_dependencies_need_no_lists() -> None:
 
 def test_blobs_must_lie_inside_their_frame() -> None:
     def blob(data: bytes) -> str:
-        return refused([71, 1, ["x"], [msgpack.ExtType(1, data)]], buffers=(b"one",))
+        return refused([11, 1, msgpack.ExtType(1, data), None], buffers=(b"one",))
 
     assert "in a frame that has 1" in blob(b"\0\0\0\0\0\0\0\2\0head")
     assert "in a frame that has 1" in blob(b"\xff\xff\xff\xff\0\0\0\1\0")
     assert "without its header" in blob(b"\0")
     assert "in a frame that has 1" in blob(b"\0\0\0\0\0\0\0\0\1")
-    assert "unknown extension 5" in refused([71, 1, ["x"], [msgpack.ExtType(5, b"")]])
+    assert "unknown extension 5" in refused([11, 1, msgpack.ExtType(5, b""), None])
 
 
 values = st.recursive(

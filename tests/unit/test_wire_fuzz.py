@@ -14,14 +14,12 @@ from jupyterfut.errors import ProtocolError
 from jupyterfut.wire.codec import Encoder, decode
 from jupyterfut.wire.framing import FrameLimits, FrameReader, frame
 from jupyterfut.wire.handshake import Handshake
-from jupyterfut.wire.messages import KINDS, DataSent
+from jupyterfut.wire.messages import KINDS, Reply
 from jupyterfut.wire.payload import Blob
 
 LIMITS = FrameLimits(body_bytes=200_000, buffers=100, total_bytes=1_000_000)
 BODIES = [Encoder().encode([message])[0] for message in SAMPLES]
-FRAMES = [
-    b"".join(bytes(piece) for piece in frame(*Encoder().encode([message]))) for message in [*SAMPLES, DataSent(1, ["x"], [Blob(b"h", [b"b" * 9])])]
-]
+FRAMES = [b"".join(bytes(piece) for piece in frame(*Encoder().encode([message]))) for message in [*SAMPLES, Reply(1, Blob(b"h", [b"b" * 9]), None)]]
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(st.characters(codec="utf-8")) | st.binary(),
