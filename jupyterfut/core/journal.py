@@ -34,6 +34,9 @@ class Journal:
 
     def batch(self, now: float, keys: Sequence[str], what: str, detail: Any) -> None:
         """The same thing has happened to all of `keys`. The list is kept: do not change it afterwards."""
+        if len(keys) == 1:
+            self.entries.append((now, keys[0], what, detail))
+            return
         self.entries.append((now, keys, what, detail))
         self._batches.append(len(keys))
         self._batched += len(keys)

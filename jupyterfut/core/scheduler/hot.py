@@ -92,7 +92,7 @@ def submit_many(state: State, dispatch: Dispatch, client: ClientState, function:
     state.next_seq = seq + len(message.keys)
     function.users += len(message.keys) - len(others)
     state.journal.batch(state.now, message.keys, "submitted", client.id)
-    if fresh:
+    if fresh and not (len(fresh) == 1 and dispatch.start_now(fresh[0])):
         state.ready.extend(fresh)
     return others
 

@@ -112,7 +112,8 @@ class SchedulerMachine:
         dispatch = self.dispatch
         if state.ready.length or state.ready.order or state.restricted or state.touched:
             dispatch.run()
-            dispatch.classify_touched()
+            if state.touched:
+                dispatch.classify_touched()
         if state.idle and state.crowded and not state.ready.length:
             if state.now >= self._balance_not_before:
                 self._balance_not_before = state.now + REBALANCE_S

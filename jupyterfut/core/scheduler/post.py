@@ -137,7 +137,8 @@ def collect(state: State) -> list[Send]:
     for outbox in state.dirty:
         peer, client = outbox.peer, outbox.client
         if client is None:
-            effects.extend([Send(peer, message) for message in outbox.messages])
+            for message in outbox.messages:
+                effects.append(Send(peer, message))
         else:
             effects.extend([Send(peer, AsClient(client, message)) for message in outbox.messages])
         outbox.messages = []

@@ -345,9 +345,12 @@ class WorkerMachine:
                 for payload, size, task in zip(payloads, nbytes, tasks, strict=True)
             ]
             self.memory.add_all(keys, nbytes, types)
-            self.memory.actors.update(task.key for task in tasks if task.actor)
+            actors = [task.key for task in tasks if task.actor]
+            if actors:
+                self.memory.actors.update(actors)
             self.effects.append(Store(keys, payloads, nbytes))
-            transitions.arrive(self, keys, now)
+            if self.awaited:
+                transitions.arrive(self, keys, now)
             early = [task for task in tasks if task.state == "following"]
             if early:
                 transitions.move(self, early, "done", "done", now)

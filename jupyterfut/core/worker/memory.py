@@ -25,7 +25,7 @@ class Memory:
     def add_all(self, keys: list[Key], nbytes: list[int], types: list[str]) -> None:
         """These values are here. A key that is held already gets the new value, and a doomed one is wanted again."""
         known = self.nbytes
-        before = sum(known[key] for key in keys if key in known)
+        before = 0 if known.keys().isdisjoint(keys) else sum([known[key] for key in keys if key in known])
         known.update(zip(keys, nbytes, strict=True))
         self.types.update(zip(keys, types, strict=True))
         self.total_nbytes += sum(nbytes) - before

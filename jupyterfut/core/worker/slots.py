@@ -42,7 +42,7 @@ class Slots:
         room_s = full_s - self.backlog_s
         function: FunctionId | None = None
         cost = UNKNOWN_S
-        while True:
+        while line or heap:
             task = line[0] if line and not heap and line[0].state == "ready" else ready.peek()  # the first: nearly always, and quicker
             if task is None:
                 break

@@ -32,7 +32,11 @@ def move(machine: WorkerMachine, tasks: list[Task], to: State, why: str, now: fl
         story = "\n".join(map(str, machine.story(tasks[0].key)))
         raise IllegalTransition(f"{tasks[0]} cannot become {to} ({why})\n{story}")
     row(machine, tasks)
-    machine.journal.entries.extend([(now, task.key, why, task.attempt) for task in tasks])
+    if len(tasks) == 1:
+        task = tasks[0]
+        machine.journal.entries.append((now, task.key, why, task.attempt))
+    else:
+        machine.journal.entries.extend([(now, task.key, why, task.attempt) for task in tasks])
 
 
 # --- activities
