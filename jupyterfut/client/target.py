@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jupyterfut.comm import Security, parse_address
-from jupyterfut.errors import ConnectionFailed
+from jupyterfut.deploy import registry
 from jupyterfut.runtime import connections
 
 
@@ -42,12 +42,7 @@ def find(address: Any, scheduler_file: str | Path | None, security: Security | N
 
 
 def _of_name(name: str, security: Security | None) -> Target:
-    running = connections.list_connection_files()
-    for info in reversed(running):
-        if info.name == name:
-            return _of_file(info, security)
-    names = ", ".join(sorted({info.name for info in running})) or "none"
-    raise ConnectionFailed(f"no cluster called {name!r} runs on this machine (running: {names})")
+    return _of_file(registry.find(name), security)
 
 
 def _of_file(info: connections.ConnectionInfo, security: Security | None) -> Target:

@@ -23,6 +23,14 @@ logger = logging.getLogger("jupyterfut.deploy")
 MODULE = "jupyterfut.runtime.host_main"
 
 
+_let_go: list[subprocess.Popen[bytes]] = []
+
+
+def reap() -> None:
+    """Take notice of let-go children that have ended, so that none stays a zombie for as long as this process lives."""
+    _let_go[:] = [process for process in _let_go if process.poll() is None]
+
+
 class HostProcess:
     """Owns the child process. Everything but the constructor and `end_now` runs on one event loop."""
 
@@ -31,6 +39,7 @@ class HostProcess:
         self._close_timeout_s = close_timeout_s
         self.address = ""
         self.workers: dict[str, WorkerInfo] = {}
+        reap()
         self.process: subprocess.Popen[bytes] = child.spawn(MODULE, settings, title=f"jupyterfut cluster {settings['name']}")
         self._numbers = itertools.count(1)
         self._scaling: dict[int, asyncio.Future[None]] = {}
@@ -84,6 +93,19 @@ class HostProcess:
             self._close_stdin()
             self._timer = asyncio.get_running_loop().call_later(self._close_timeout_s, self._on_close_timeout)
         await self._gone.wait()
+
+    def let_go(self) -> None:
+        """Close the life line without a word and without waiting, from any thread: the child ends, unless it was started detached."""
+        self._close_stdin()
+        _let_go.append(self.process)
+
+    def leave(self) -> None:
+        """Leave a detached child to itself: listen to it no more."""
+        if self._attached and not self.ended:
+            self._lines.close()
+            self._watch.cancel()
+            self._timer.cancel()
+        self.let_go()
 
     def end_now(self) -> None:
         """For the end of the interpreter, when no loop runs any more: close the life line and wait for the child. Not on the loop."""

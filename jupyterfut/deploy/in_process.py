@@ -91,6 +91,9 @@ class InProcess:
         self._started.clear()
         self.workers.clear()
 
+    def let_go(self) -> None:
+        """Nothing can be done from outside of the loop, and nothing is left when it ends."""
+
     async def _add_worker(self) -> None:
         name = str(self._next_number)
         self._next_number += 1

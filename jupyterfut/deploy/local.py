@@ -12,6 +12,7 @@ import itertools
 import math
 import os
 import sys
+import warnings
 import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,7 +61,7 @@ class LocalCluster(Cluster):
     processes: workers are processes of their own (True), or threads of this process that get objects by reference (False).
     memory_limit: of each worker: "auto" (its share of the machine's memory), bytes, "4GB", a share of the machine's memory (0.5), or None.
     name: what `Client("name")` and `jupyterfut cluster` call it; by default one that tells this process.
-    detached: outlives this process; end it with `close()`, `Client.shutdown()` or `jupyterfut cluster stop NAME`.
+    detached: outlives this process and this object; end it with `close()`, `Client.shutdown()` or `jupyterfut cluster stop NAME`.
     host, port: where the scheduler listens. Beyond loopback a `security` with TLS files is required, unless `allow_plain` says otherwise.
     resources: what each worker offers (`{"GPU": 1}`).
 
@@ -136,6 +137,10 @@ class LocalCluster(Cluster):
         super().__init__(None if asynchronous else loop_thread)
         if self._owns_loop_thread and loop_thread is not None:
             loop_thread.start()
+        self._let_go = weakref.finalize(self, _abandon, self._part, loop_thread if self._owns_loop_thread else None, self.name, detached)
+        self._let_go.atexit = False  # `_close_at_exit` waits for the end, which a finalizer must not
+        if not asynchronous and not self._owns_loop_thread:
+            self._let_go.detach()  # whoever gave the loop thread (a Client) ends the cluster with itself
         if wait and loop_thread is not None:
             try:
                 loop_thread.run(self.ready())
@@ -184,6 +189,7 @@ class LocalCluster(Cluster):
         if self._status == "closed":
             return
         self._status = "closing"
+        self._let_go.detach()
         await self._part.close()
         if isinstance(self._part, HostProcess):
             _open.discard(self._part)
@@ -226,6 +232,25 @@ def current_kernel_id() -> str | None:
         return None
     stem = Path(application.instance().connection_file).stem
     return stem.removeprefix("kernel-") if stem.startswith("kernel-") else None
+
+
+def _abandon(part: HostProcess | InProcess, loop_thread: LoopThread | None, name: str, detached: bool) -> None:
+    """The last reference to a cluster is gone and nobody has closed it. Runs in the garbage collector, in any thread: it must not wait."""
+    if not detached:
+        warnings.warn(f"the cluster {name!r} was never closed", ResourceWarning, stacklevel=2)
+    if loop_thread is not None:
+        loop_thread.call_soon(_end_abandoned, part, loop_thread, detached)
+    else:
+        part.let_go()
+
+
+def _end_abandoned(part: HostProcess | InProcess, loop_thread: LoopThread, detached: bool) -> None:
+    if detached and isinstance(part, HostProcess):
+        part.leave()
+        loop_thread.stop()
+    else:
+        task = loop_thread.loop.create_task(part.close())
+        task.add_done_callback(lambda _task: loop_thread.stop())
 
 
 def _close_at_exit() -> None:

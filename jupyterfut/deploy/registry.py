@@ -32,9 +32,9 @@ def find(name: str) -> ConnectionInfo:
         return found[0]
     if found:
         which = ", ".join(f"pid {info.pid} at {info.address}" for info in found)
-        raise ConnectionFailed(f"{len(found)} clusters on this machine are named {name!r} ({which}): use the address of one")
+        raise ConnectionFailed(f"{len(found)} clusters on this machine are called {name!r} ({which}): use the address of one")
     running = ", ".join(repr(info.name) for info in known) or "none"
-    raise ConnectionFailed(f"no cluster named {name!r} runs on this machine (running: {running})")
+    raise ConnectionFailed(f"no cluster called {name!r} runs on this machine (running: {running})")
 
 
 def stop(info: ConnectionInfo, timeout_s: float = 15.0) -> bool:

@@ -10,6 +10,7 @@ Input: the kernel's word that the process ended (pidfd), the worker's lines on i
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import itertools
 import logging
 import os
@@ -79,9 +80,10 @@ class Nanny:
         self.status: Status = "new"
         self.restarts = 0  #: how often the worker was started again
         self.worker_address: str | None = None  #: the running worker's address; None until it has joined
-        self._security = security or Security(token=token or connections.token_for(scheduler_address))
+        token = token or (security.token if security is not None else None) or connections.token_for(scheduler_address)
+        self._security = dataclasses.replace(security or Security(), token=token)
         self._spec = worker_process.worker_settings(
-            scheduler_address, token=token or self._security.token, name=self.name, nthreads=self.nthreads,
+            scheduler_address, token=token, name=self.name, nthreads=self.nthreads,
             memory_limit_bytes=self.memory_limit_bytes, resources=resources, host=host, port=port, tls=worker_process.tls_settings(self._security),
             local_directory=local_directory, config=self.settings.to_dict(),
         )  # fmt: skip

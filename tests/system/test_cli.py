@@ -150,7 +150,7 @@ def test_clusters_are_listed_and_stopped(commands: Commands, capsys: pytest.Capt
     assert main(["cluster", "stop", "a"]) == 0
     assert not is_alive(a.pid)
     assert main(["cluster", "stop", address]) == 1
-    assert "no cluster named" in capsys.readouterr().err
+    assert "no cluster called" in capsys.readouterr().err
     assert main(["cluster", "stop", "--all"]) == 0
     assert not is_alive(b.pid)
     assert main(["cluster", "list"]) == 0
@@ -213,7 +213,7 @@ MISTAKES: list[tuple[list[str], dict[str, str], int, str]] = [
     (["worker", "tcp://127.0.0.1"], {}, 1, "not an address"),
     (["worker", "tcp://127.0.0.1:9"], {}, 1, "no token is known"),
     (["worker", "tcp://127.0.0.1:9"], {"JUPYTERFUT_TOKEN": "t", "JUPYTERFUT_COMM_CONNECT_TIMEOUT_S": "0.2"}, 1, "127.0.0.1:9"),
-    (["worker", "nobody"], {}, 1, "no cluster named 'nobody'"),
+    (["worker", "nobody"], {}, 1, "no cluster called 'nobody'"),
     (["worker", "./nobody.json"], {}, 1, "cannot read the connection file ./nobody.json"),
     (["worker", "tcp://127.0.0.1:9", "--nthreads", "0"], {}, 2, "at least 1"),
     (["worker", "tcp://127.0.0.1:9", "--resources", "GPU"], {}, 2, "'GPU' is not NAME=AMOUNT"),

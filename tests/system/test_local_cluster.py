@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from jupyterfut import Client, LocalCluster, config
-from jupyterfut.deploy import registry
+from jupyterfut.deploy import host_process, registry
 from jupyterfut.deploy.local import default_shape
 from jupyterfut.errors import CancelledError, ClosedError, ConfigError, WorkerStartError
 from jupyterfut.runtime import connections
@@ -284,3 +284,31 @@ def test_the_default_shape_is_dasks() -> None:
     for cpus, shape in ((1, (1, 1)), (2, (2, 1)), (4, (4, 1)), (6, (3, 2)), (8, (4, 2)), (16, (4, 4)), (64, (8, 8))):
         assert default_shape(None, None, True, cpus) == shape
         assert default_shape(None, None, False, cpus) == (1, cpus)
+
+
+@pytest.mark.parametrize("processes", [True, False])
+def test_a_cluster_that_is_forgotten_ends(processes: bool) -> None:
+    cluster = LocalCluster(n_workers=1, threads_per_worker=1, processes=processes)
+    thread = cluster._loop_thread
+    assert thread is not None
+    holder = [cluster]
+    del cluster
+    with pytest.warns(ResourceWarning, match="never closed"):
+        holder.clear()
+    thread._thread.join(10)  # type: ignore[union-attr]  # it was started
+    assert connections.list_connection_files() == []
+
+
+def test_a_detached_cluster_that_is_forgotten_stays() -> None:
+    cluster = LocalCluster(n_workers=1, threads_per_worker=1, name="stays", detached=True)
+    pid = cluster._part.process.pid  # type: ignore[union-attr]  # processes, not threads
+    thread = cluster._loop_thread
+    assert thread is not None
+    del cluster
+    thread._thread.join(10)  # type: ignore[union-attr]  # it was started
+    assert is_alive(pid)
+    with Client("stays") as client:
+        assert client.submit(abs, -1).result(timeout=30) == 1
+        client.shutdown()
+    wait_gone(pid)
+    host_process.reap()

@@ -75,7 +75,7 @@ def test_names_find_clusters_and_ambiguity_is_refused(tmp_path: Path) -> None:
     second = connections.write_connection_file("tcp://127.0.0.1:2", "t", "twin", path=Path(first.path).with_name("jupyterfut-twin-0.json"))
     with pytest.raises(ConnectionFailed, match="2 clusters .* tcp://127.0.0.1:1.* tcp://127.0.0.1:2"):
         registry.find("twin")
-    with pytest.raises(ConnectionFailed, match="no cluster named 'nobody' .* 'twin', 'twin'"):
+    with pytest.raises(ConnectionFailed, match="no cluster called 'nobody' .* 'twin', 'twin'"):
         registry.find("nobody")
     connections.remove_connection_file(first)
     connections.remove_connection_file(second)
