@@ -149,7 +149,7 @@ class Client:
             door.loop.call_soon_threadsafe(opened.set)
             opened.wait()
         client.status = "running"
-        client._links = DataLinks(task.worker._security)
+        client._links = DataLinks(task.worker._security, shared_bytes=settings().comm.shared_memory_bytes)
         return client
 
     # --- life
@@ -165,7 +165,8 @@ class Client:
                 if self.cluster is not None and not address:
                     address = await self.cluster.listening()
                     self._target = target.Target(address, self.cluster.security, self.cluster)
-                self._links = DataLinks(self._target.security, settings().comm.connect_timeout_s)
+                limits = settings().comm
+                self._links = DataLinks(self._target.security, limits.connect_timeout_s, shared_bytes=limits.shared_memory_bytes)
                 link = SchedulerLink(session, address, self._target.security, self._when_ended())
                 await link.open(self._timeout_s)
                 if self._owns_cluster:

@@ -84,9 +84,30 @@ class Gathering:
     # --- one
 
     def one(self, future: Future, timeout: Timeout) -> Any:
-        """The slow road of `Future.result`."""
+        """The waiting road of `Future.result`. (Written out for one record: between a submit and the wait that follows, the loop stands still.)"""
         record = future._record
-        self.until_done([record], timeout)
+        deadline = Deadline(timeout)
+        session = self._client._session
+        while record.status == "pending":
+            gate = ThreadGate()
+            with session.lock:
+                if record.status != "pending":
+                    break
+                if record.waiters is None:
+                    record.waiters = [gate]
+                else:
+                    record.waiters.append(gate)
+            opened = False
+            try:
+                opened = gate.wait(None if deadline.at is None else deadline.left())
+            finally:
+                if not opened:
+                    session.unwatch([record], gate)
+            if not opened:
+                raise _too_late([record], deadline)
+        payload = record.payload
+        if payload is not None:
+            return serde.loads(payload)
         return self._value_or_raise(record, self._payloads([record]))
 
     async def one_async(self, future: Future, timeout: Timeout) -> Any:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jupyterfut.core.client.state import Record
-from jupyterfut.runtime.context import blocking
+from jupyterfut.runtime.context import blocking, current_task
 
 
 class Countdown:
@@ -51,8 +51,14 @@ class ThreadGate:
         except RuntimeError:
             return  # it is open already
 
+    def __call__(self, record: Record) -> None:
+        """As the waiter of a single record."""
+        self.open()
+
     def wait(self, timeout_s: float | None) -> bool:
         """Block until it opens; False after `timeout_s` seconds. Inside a task, the task counts as seceded meanwhile."""
+        if timeout_s is None and current_task() is None:
+            return self._lock.acquire()
         if self._lock.acquire(False):
             return True
         if timeout_s is not None and timeout_s <= 0:

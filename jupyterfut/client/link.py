@@ -67,9 +67,10 @@ class SchedulerLink:
             link.send(message)
         link.flush()  # what one drain says is one frame already: waiting for the end of the tick would only cost time
 
-    def cut(self) -> None:
+    def cut(self, reason: str) -> None:
         self._dialer.close()
         self._session.welcomed(None, None)
+        self._ended(reason)
 
     async def wait_closed(self) -> None:
         """After `cut`: return when everything was sent."""
@@ -114,9 +115,10 @@ class WorkerLink:
     def send(self, messages: list[Message]) -> None:
         self._stream.send(messages)
 
-    def cut(self) -> None:
+    def cut(self, reason: str) -> None:
         self._release()
         self._stream.close()
+        self._ended(reason)
 
     def _lost(self, reason: str) -> None:
         self._release()

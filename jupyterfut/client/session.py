@@ -41,7 +41,7 @@ class Link(Protocol):
     def send(self, messages: list[Message]) -> None:
         """Never blocks; keeps the order."""
 
-    def cut(self) -> None:
+    def cut(self, reason: str) -> None:
         """The session is over."""
 
 
@@ -288,7 +288,7 @@ class Session:
         if self.closed is None:
             self.closed = effect.reason
         if self.link is not None:
-            self.link.cut()
+            self.link.cut(effect.reason)
 
 
 def _value(answer: Answer) -> Any:

@@ -78,10 +78,15 @@ def test_after_the_lease_everything_ends_with_a_clear_error() -> None:
 
 def test_a_new_scheduler_at_the_old_address_does_not_know_our_futures() -> None:
     async def main() -> None:
-        async with Scheduler(port=0) as s:
-            client = await Client(s, asynchronous=True)
-            port = int(s.address.rpartition(":")[2])
-            waiting = client.submit(inc, 1)
+        s = await Scheduler(port=0).start()
+        client = await Client(s, asynchronous=True)
+        port = int(s.address.rpartition(":")[2])
+        waiting = client.submit(inc, 1)
+        await client.nthreads()
+        s._listener.close()
+        _break_links(s)
+        s._links.clear()  # it was killed: it says no goodbye
+        await s.close()
         async with Scheduler(port=port, token=s.token) as again, Worker(again.address, nthreads=1, token=s.token):
             with pytest.raises(CancelledError):
                 await waiting.result(timeout=20)
@@ -89,6 +94,21 @@ def test_a_new_scheduler_at_the_old_address_does_not_know_our_futures() -> None:
             assert await client.submit(inc, 1).result(timeout=20) == 2
             assert client.cluster_id == again.id
             await client.close()
+
+    asyncio.run(main())
+
+
+def test_a_scheduler_that_closes_says_so() -> None:
+    async def main() -> None:
+        async with Scheduler(port=0) as s:
+            client = await Client(s, asynchronous=True)
+            waiting = client.submit(inc, 1)
+        with pytest.raises(CancelledError, match="closed"):
+            await waiting.result(timeout=20)
+        assert client.status == "closed"
+        with pytest.raises(ClosedError, match="closed"):
+            client.submit(inc, 1)
+        await client.close()
 
     asyncio.run(main())
 
