@@ -1,4 +1,5 @@
-"""Writes the pages that are made from the code: `docs/design/state-diagrams.md`, from the machines' transition tables.
+"""Writes the pages that are made from the code: `docs/design/state-diagrams.md` from the machines' transition tables, `docs/settings.md` from the
+settings.
 
 python docs/generate.py            write them
 python docs/generate.py --check    write nothing; exit code 1 if one is not current (CI does this)
@@ -7,6 +8,7 @@ python docs/generate.py --check    write nothing; exit code 1 if one is not curr
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import sys
 import textwrap
@@ -17,6 +19,7 @@ from typing import Any
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent))
 
+from jupyterfut import config  # noqa: E402
 from jupyterfut.core.client import machine as client_machine  # noqa: E402
 from jupyterfut.core.scheduler import hot  # noqa: E402
 from jupyterfut.core.scheduler import state as scheduler_state  # noqa: E402
@@ -96,9 +99,34 @@ def client_page() -> str:
     return f"## A record in the client (`core/client`)\n\n```text\n{textwrap.dedent(drawing[1]).rstrip()}\n```\n"
 
 
+def settings_page() -> str:
+    """All settings, from their declarations."""
+    lines = [
+        "# Settings",
+        "",
+        "This page is generated from `jupyterfut/config.py` by `python docs/generate.py`. A value comes from an argument in the code, else from the",
+        "environment variable, else from the settings file (YAML or JSON, groups with names; `jupyterfut config` says where it is), else it is the
+        default.", "Sizes may be written `64kB` or `1.5 GiB`, durations `500ms`, `10 s`, `2 min`. `jupyterfut config` prints what is in force and
+        where it came from.",
+    ]
+    group = ""
+    for value in config.explain({"JUPYTERFUT_CONFIG": os.devnull}):
+        if value.group != group:
+            group = value.group
+            doc = (type(getattr(config.Settings(), group)).__doc__ or "").strip()
+            lines += ["", f"## {group}", "", doc, "", "| setting | default | unit | what it is for | variable |", "|---|---|---|---|---|"]
+        default = "(empty)" if value.default == "" else str(value.default)
+        cells = (value.name, default, value.unit.replace("|", ", "), value.doc, f"`{config.variable(value.group, value.name)}`")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def main(arguments: list[str]) -> int:
     """Write the pages, or check them."""
-    pages = {DOCS / "design" / "state-diagrams.md": "\n".join([HEAD, scheduler_page(), worker_page(), client_page()])}
+    pages = {
+        DOCS / "design" / "state-diagrams.md": "\n".join([HEAD, scheduler_page(), worker_page(), client_page()]),
+        DOCS / "settings.md": settings_page(),
+    }
     stale = [path for path, text in pages.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     for path in stale:
         if "--check" in arguments:
