@@ -105,9 +105,8 @@ def settings_page() -> str:
         "# Settings",
         "",
         "This page is generated from `jupyterfut/config.py` by `python docs/generate.py`. A value comes from an argument in the code, else from the",
-        "environment variable, else from the settings file (YAML or JSON, groups with names; `jupyterfut config` says where it is), else it is the
-        default.", "Sizes may be written `64kB` or `1.5 GiB`, durations `500ms`, `10 s`, `2 min`. `jupyterfut config` prints what is in force and
-        where it came from.",
+        "environment variable, else from the settings file (YAML or JSON; `jupyterfut config` says where it is), else it is the default.",
+        "Sizes may be written `64kB` or `1.5 GiB`, durations `500ms`, `10 s`, `2 min`. `jupyterfut config` prints what is in force.",
     ]
     group = ""
     for value in config.explain({"JUPYTERFUT_CONFIG": os.devnull}):
