@@ -66,13 +66,10 @@ class Dispatch:
         config = self.state.config
         in_flight = len(worker.processing) - worker.blocked
         threads = worker.nthreads
+        by_time = int((config.ahead_s * threads - worker.occupancy_s) / worker.each_s)
+        room = min(by_time, config.ahead_tasks * threads - in_flight)
         if in_flight <= threads:
-            return threads + 1 - in_flight
-        if worker.occupancy_s >= config.ahead_s * threads:
-            return 0
-        spare = config.ahead_tasks * threads - in_flight
-        by_time = int(in_flight * (config.ahead_s * threads / worker.occupancy_s - 1.0)) + 1 if worker.occupancy_s > 0 else spare
-        room = min(spare, by_time)
+            return max(room, threads + 1 - in_flight)
         return room if room * REFILL >= in_flight else 0
 
     def classify(self, worker: WorkerState) -> None:
@@ -235,14 +232,29 @@ class Dispatch:
 
     def ahead_worker(self, task: TaskState) -> WorkerState | None:
         """The worker to which a waiting task may be sent now, because it makes all of the task's missing inputs; None otherwise."""
+        worker = self.maker(task)
+        if worker is None or self.overtakes(task):
+            return None
+        if self.room(worker) <= 0:
+            worker.ahead_parked.append(task)
+            return None
+        return worker
+
+    def convoy(self) -> Convoy:
+        """An empty convoy."""
+        return Convoy(self)
+
+    @staticmethod
+    def maker(task: TaskState) -> WorkerState | None:
+        """The one worker that makes all of the task's missing inputs, if there is one and the task may go there."""
         options = task.options
         if options.resources or options.actor or task.deaths or task.function is None:
             return None
         worker: WorkerState | None = None
         for dependency in task.dependencies:
-            if dependency.state == MEMORY:
+            if dependency.state is MEMORY:
                 continue
-            if dependency.state != PROCESSING or dependency.options.actor or dependency.deaths or dependency.stealing or dependency.blocked:
+            if dependency.state is not PROCESSING or dependency.options.actor or dependency.deaths or dependency.stealing or dependency.blocked:
                 return None
             if worker is None:
                 worker = dependency.worker
@@ -250,14 +262,10 @@ class Dispatch:
                 return None
         if worker is None or (options.workers and not matches(worker, tuple(options.workers))):
             return None
-        if self._overtakes(task):
-            return None
-        if self.room(worker) <= 0:
-            worker.ahead_parked.append(task)
-            return None
         return worker
 
-    def _overtakes(self, task: TaskState) -> bool:
+    def overtakes(self, task: TaskState) -> bool:
+        """Whether queued tasks have a better right to a worker's room."""
         ready = self.state.ready
         if not ready.length:
             return False
@@ -266,27 +274,28 @@ class Dispatch:
 
     def _send_dependents_ahead(self, task: TaskState) -> None:
         """`task` has just been sent: dependants that wait for it only can follow, and theirs."""
+        convoy = Convoy(self)
+        self._follow(task, convoy)
+        convoy.leave()
+
+    def _follow(self, task: TaskState, convoy: Convoy) -> None:
         sent = [task]
         while sent:
             for dependent in sent.pop().dependents or ():
-                if dependent.state is WAITING and self._send_ahead(dependent) and dependent.dependents:
+                if dependent.state is WAITING and convoy.join(dependent) and dependent.dependents:
                     sent.append(dependent)
-
-    def _send_ahead(self, task: TaskState) -> bool:
-        worker = self.ahead_worker(task)
-        if worker is None:
-            return False
-        start_many(self.state, worker, [task])
-        task.ahead = True
-        return True
 
     def unpark(self, worker: WorkerState) -> None:
         """The worker has room again: look once more at what was parked there."""
         parked = worker.ahead_parked
-        while parked and self.room(worker) > 0:
+        convoy = Convoy(self)
+        for _ in range(len(parked)):
+            if convoy.is_full or self.room(worker) <= 0:
+                break
             task = parked.popleft()
-            if task.state is WAITING and self._send_ahead(task) and task.dependents:
-                self._send_dependents_ahead(task)
+            if task.state is WAITING and convoy.join(task) and task.dependents:
+                self._follow(task, convoy)
+        convoy.leave()
 
     # --- taking back
 
@@ -331,6 +340,53 @@ class Dispatch:
                 continue
             tasks.append(task)
         return tasks
+
+
+class Convoy:
+    """Tasks that travel ahead together: they join one by one, each behind the maker of its inputs, and leave in one message.
+
+    A task that has joined counts as sent for those that join after it. Nothing else may happen before `leave`.
+    """
+
+    __slots__ = ("_dispatch", "_room", "_tasks", "_worker")
+
+    def __init__(self, dispatch: Dispatch) -> None:
+        self._dispatch = dispatch
+        self._worker: WorkerState | None = None
+        self._room = 0
+        self._tasks: list[TaskState] = []
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the worker that the convoy goes to has no room for more."""
+        return self._worker is not None and self._room <= 0
+
+    def join(self, task: TaskState) -> bool:
+        """Send the waiting task along, if it can be sent ahead. One for which there is no room now is parked."""
+        dispatch = self._dispatch
+        worker = dispatch.maker(task)
+        if worker is None or dispatch.overtakes(task):
+            return False
+        if worker is not self._worker:
+            self.leave()
+            self._worker = worker
+            self._room = dispatch.room(worker)
+        if self._room <= 0:
+            worker.ahead_parked.append(task)
+            return False
+        self._room -= 1
+        task.state = PROCESSING
+        task.worker = worker
+        self._tasks.append(task)
+        return True
+
+    def leave(self) -> None:
+        """Put those that have joined into the worker's mail."""
+        if self._tasks and self._worker is not None:
+            start_many(self._dispatch.state, self._worker, self._tasks)
+            for task in self._tasks:
+                task.ahead = True
+            self._tasks = []
 
 
 def matches(worker: WorkerState, names: tuple[str, ...]) -> bool:

@@ -54,6 +54,7 @@ def submit_many(state: State, dispatch: Dispatch, client: ClientState, function:
     seq = state.next_seq
     others: list[int] = []
     fresh: list[TaskState] = []
+    convoy = dispatch.convoy()
     for i, key in enumerate(message.keys):
         if key in tasks:
             others.append(i)
@@ -82,13 +83,11 @@ def submit_many(state: State, dispatch: Dispatch, client: ClientState, function:
             if missing:
                 task.missing = missing
                 task.state = WAITING
-                worker = dispatch.ahead_worker(task)
-                if worker is not None:
-                    start_many(state, worker, [task])
-                    task.ahead = True
+                convoy.join(task)
                 continue
         task.state = QUEUED
         fresh.append(task)
+    convoy.leave()
     state.next_seq = seq + len(message.keys)
     function.users += len(message.keys) - len(others)
     state.journal.batch(state.now, message.keys, "submitted", client.id)
@@ -148,6 +147,7 @@ def start_many(state: State, worker: WorkerState, tasks: list[TaskState]) -> Non
             message.dependencies.append([])
     state.attempts = attempt
     worker.occupancy_s = occupancy_s
+    worker.each_s = estimate_s
     if len(tasks) == 1:
         state.journal.entries.append((state.now, tasks[0].key, "sent", worker.name))
     else:

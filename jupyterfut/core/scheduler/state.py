@@ -173,7 +173,7 @@ class WorkerState:
     """One worker that is here."""
 
     __slots__ = (
-        "address", "ahead_parked", "alone", "blocked", "clients", "functions", "has", "info", "last_report", "last_seen", "memory_limit_bytes",
+        "address", "ahead_parked", "alone", "blocked", "clients", "each_s", "functions", "has", "info", "last_report", "last_seen", "memory_limit_bytes",
         "metrics", "name", "nbytes", "nthreads", "occupancy_s", "outbox", "peer", "pid", "processing", "resources", "resources_free",
         "steal_not_before", "tier",
     )  # fmt: skip
@@ -194,6 +194,7 @@ class WorkerState:
         self.processing: dict[TaskState, None] = {}
         self.blocked = 0  # of `processing`, how many have left their slot
         self.occupancy_s = 0.0  # sum of the estimates of `processing`
+        self.each_s = 0.002  # the estimate of the task that was sent last: what one more will add
         self.has: dict[TaskState, None] = {}
         self.nbytes = 0  # of `has`
         self.functions: dict[FunctionState, None] = {}
