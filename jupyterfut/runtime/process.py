@@ -226,6 +226,5 @@ def relax_gc() -> None:
     """Tell the garbage collector of a server process that nearly everything here lives long: what was imported is never looked at again, and young
     objects are looked at once per 50,000 instead of 700. Tasks die by reference count (the machines undo their cycles themselves), so all that the
     default costs buys nothing: half of the scheduler's time (docs/design/decisions/hot-roads.md)."""
-    gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
