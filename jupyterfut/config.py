@@ -121,6 +121,9 @@ class CommSettings(NamedTuple):
 
     connect_timeout_s: Annotated[float, "s", "how long a connection may take, handshake included"] = 10.0
     frame_bytes_limit: Annotated[int, "bytes", "a larger frame is refused and its connection closed; out-of-band buffers are not counted"] = 2**32
+    shared_memory_bytes: Annotated[
+        int, "bytes", "parts of values from this size on go through shared memory between processes of one machine (Linux); 0: never"
+    ] = 2**20
     tls_cert: Annotated[str, "path", "certificate (PEM) shown to the other side of a tls:// connection"] = ""
     tls_key: Annotated[str, "path", "its private key (PEM)"] = ""
     tls_ca: Annotated[str, "path", "certificates (PEM) that the other side's must be signed by"] = ""

@@ -2,42 +2,55 @@
 
 `DataServer` answers `GetData` from the worker's store (what is on disk is read in a thread) and hands `PutData` to the worker, which answers when the
 scheduler knows of the data. `DataLinks` is the asking side: one stream a peer, opened when first needed and kept, any number of questions under way.
+Between processes of one machine the large parts go through shared memory (`sharing`); copying into it is done in a thread, too.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from jupyterfut.comm import Security, Stream, connect
-from jupyterfut.errors import ClosedError, ConnectionFailed
+from jupyterfut.errors import ClosedError, ConnectionFailed, ProtocolError
 from jupyterfut.ids import Address, ClientId, Key
+from jupyterfut.runtime.sharing import Neighbour, Sharing
 from jupyterfut.runtime.store import Store, ValueLost
-from jupyterfut.wire.messages import DataSent, DataStored, Failure, GetData, Message, PutData
+from jupyterfut.wire.messages import DataSent, DataStored, DataTaken, Failure, GetData, MemoryRead, Message, PutData
 from jupyterfut.wire.payload import Local, Payload
+
+logger = logging.getLogger("jupyterfut.worker")
 
 OnPut = Callable[[int, PutData], None]
 """(token, message): data has arrived. The answer goes to `DataServer.answer_put(token, failure)`."""
 
 
 class DataServer:
-    """The answering side. `local`: objects may be passed by reference (`comm.inproc`)."""
+    """The answering side. `local`: objects may be passed by reference (`comm.inproc`). `shared_bytes`: parts of values from this size on go through
+    shared memory where they can; 0: none."""
 
-    def __init__(self, store: Store, on_put: OnPut, *, local: bool) -> None:
+    def __init__(self, store: Store, on_put: OnPut, *, local: bool, shared_bytes: int = 0) -> None:
         self._store = store
         self._on_put = on_put
         self._local = local
-        self._streams: set[Stream] = set()
+        self._sharing = Sharing(0 if local else shared_bytes)
+        self._streams: dict[Stream, _Asker] = {}
         self._puts: dict[int, tuple[Stream, int]] = {}  # token -> who waits, and for the answer to which message
         self._next_token = 1
         self._reading: set[asyncio.Task[None]] = set()
 
+    @property
+    def hello(self) -> dict[str, Any]:
+        """What to say of it in the handshake."""
+        return {"role": "data", **self._sharing.hello}
+
     def on_stream(self, stream: Stream) -> None:
         """Somebody has connected (and knows the token)."""
-        self._streams.add(stream)
+        asker = self._streams[stream] = _Asker(self._sharing, stream.hello)
         stream.start(partial(self._on_messages, stream), partial(self._on_closed, stream))
+        stream.send([*asker.neighbour.first_words])
 
     def answer_put(self, token: int, failure: Failure | None) -> None:
         """The data is known to the scheduler now, or will not be."""
@@ -54,37 +67,75 @@ class DataServer:
         for stream in streams:
             stream.close()
         await asyncio.gather(*(stream.wait_closed() for stream in streams), *self._reading, return_exceptions=True)
+        self._sharing.close()
 
     def _on_messages(self, stream: Stream, messages: list[Message]) -> None:
+        asker = self._streams[stream]
         for message in messages:
             if type(message) is GetData:
-                self._get(stream, message)
+                self._get(stream, asker, message)
             elif type(message) is PutData:
-                token = self._next_token
-                self._next_token += 1
-                self._puts[token] = (stream, message.id)
-                self._on_put(token, message)
+                if not self._put(stream, asker, message):
+                    return
+            elif type(message) is DataTaken:
+                asker.sent.pop(message.id, None)
+            elif type(message) is MemoryRead:
+                asker.neighbour.hear(message)
             else:
-                stream.abort()
-                self._streams.discard(stream)
+                self._cut(stream)
                 return
 
     def _on_closed(self, stream: Stream, reason: object) -> None:
-        self._streams.discard(stream)
+        self._streams.pop(stream, None)
 
-    def _get(self, stream: Stream, message: GetData) -> None:
+    def _cut(self, stream: Stream) -> None:
+        stream.abort()
+        self._streams.pop(stream, None)
+
+    def _put(self, stream: Stream, asker: _Asker, message: PutData) -> bool:
+        """False: the stream is cut."""
+        try:
+            payloads = asker.neighbour.unpack(message.payloads, message.shared)
+        except ProtocolError as error:
+            logger.warning("closing the connection with %s: %s", stream.peer_address, error)
+            self._cut(stream)
+            return False
+        whole = [payload for payload in payloads if payload is not None]
+        if len(whole) < len(payloads):
+            text = "the data went away, or could not be opened, before it was stored"
+            stream.send([DataStored(message.id, Failure("LostData", text, None, "", message.keys[payloads.index(None)]))])
+            return True
+        token = self._next_token
+        self._next_token += 1
+        self._puts[token] = (stream, message.id)
+        self._on_put(token, message._replace(payloads=whole, shared=[]))
+        return True
+
+    def _get(self, stream: Stream, asker: _Asker, message: GetData) -> None:
         store = self._store
-        if any(store.on_disk(key) for key in message.keys):
-            task = asyncio.get_running_loop().create_task(self._get_slowly(stream, message))
-            self._reading.add(task)
-            task.add_done_callback(self._reading.discard)
-        else:
-            stream.send([self._answer(message)])
+        if not any(store.on_disk(key) for key in message.keys):
+            answer = self._answer(message)
+            if not asker.neighbour.is_to_copy(answer.payloads):
+                self._send(stream, answer)
+                return
+        task = asyncio.get_running_loop().create_task(self._get_slowly(stream, asker, message))
+        self._reading.add(task)
+        task.add_done_callback(self._reading.discard)
 
-    async def _get_slowly(self, stream: Stream, message: GetData) -> None:
+    async def _get_slowly(self, stream: Stream, asker: _Asker, message: GetData) -> None:
         answer = await asyncio.to_thread(self._answer, message)
-        if stream in self._streams:
-            stream.send([answer])
+        if asker.neighbour.is_to_copy(answer.payloads):
+            await asyncio.to_thread(self._sharing.copy, answer.payloads)
+        self._send(stream, answer)
+
+    def _send(self, stream: Stream, answer: DataSent) -> None:
+        asker = self._streams.get(stream)
+        if asker is None:
+            return
+        payloads, shared = asker.neighbour.pack(answer.payloads)
+        if shared:
+            asker.sent[answer.id] = answer.payloads
+        stream.send([answer._replace(payloads=payloads, shared=shared)])
 
     def _answer(self, message: GetData) -> DataSent:
         """What is asked for and can be sent. An actor stays where it is."""
@@ -98,15 +149,25 @@ class DataServer:
             if self._local or type(payload) is not Local:
                 keys.append(key)
                 payloads.append(payload)
-        return DataSent(message.id, keys, payloads)
+        return DataSent(message.id, keys, payloads, [])
+
+
+class _Asker:
+    """One stream of a data server: who is at its other end, and what shared memory it has been told of and not yet opened."""
+
+    def __init__(self, sharing: Sharing, hello: dict[str, Any]) -> None:
+        self.neighbour = Neighbour(sharing, hello)
+        self.sent: dict[int, list[Payload]] = {}
 
 
 class DataLinks:
-    """All streams of one process to data servers. Its coroutines run on one event loop."""
+    """All streams of one process to data servers. Its coroutines run on one event loop. `shared_bytes`: as for `DataServer`."""
 
-    def __init__(self, security: Security | None, timeout_s: float = 10.0) -> None:
+    def __init__(self, security: Security | None, timeout_s: float = 10.0, *, shared_bytes: int = 0) -> None:
         self._security = security
         self._timeout_s = timeout_s
+        self._sharing: Sharing | None = None  # made for the first stream
+        self._shared_bytes = shared_bytes
         self._links: dict[Address, asyncio.Task[_DataLink]] = {}
         self._closed = False
 
@@ -114,13 +175,14 @@ class DataLinks:
         """What of `keys` the worker at `address` holds. Raises ConnectionFailed when it cannot be reached, or breaks off."""
         link = await self._link(address)
         answer: DataSent = await link.ask(partial(GetData, keys=keys))
-        return answer
+        return answer if not answer.shared else link.taken(answer)
 
     async def put(self, address: Address, client: ClientId, keys: list[Key], payloads: list[Payload], types: list[str]) -> Failure | None:
         """Give data to the worker. Returns, once the scheduler knows of it, why it was not stored, or None. Raises ConnectionFailed."""
         link = await self._link(address)
-        answer: DataStored = await link.ask(partial(PutData, client=client, keys=keys, payloads=payloads, types=types))
-        return answer.failure
+        packed, shared = await link.packed(payloads)
+        answer: DataStored = await link.ask(partial(PutData, client=client, keys=keys, payloads=packed, types=types, shared=shared))
+        return answer.failure  # the worker has opened what `payloads` keeps in shared memory
 
     async def close(self) -> None:
         """Close all streams. What is under way ends with ConnectionFailed. Idempotent."""
@@ -131,6 +193,8 @@ class DataLinks:
             task.cancel()
         links = [outcome for outcome in await asyncio.gather(*tasks, return_exceptions=True) if isinstance(outcome, _DataLink)]
         await asyncio.gather(*(link.close() for link in links))
+        if self._sharing is not None:
+            self._sharing.close()
 
     async def _link(self, address: Address) -> _DataLink:
         if self._closed:
@@ -142,8 +206,11 @@ class DataLinks:
         return await asyncio.shield(task)  # one asker's timeout must not cut the others' connection
 
     async def _open(self, address: Address) -> _DataLink:
-        stream = await connect(address, security=self._security, hello={"role": "data"}, timeout_s=self._timeout_s)
-        return _DataLink(address, stream, partial(self._forget, address))
+        if self._sharing is None:
+            self._sharing = Sharing(self._shared_bytes)
+        hello = {"role": "data", **self._sharing.hello}
+        stream = await connect(address, security=self._security, hello=hello, timeout_s=self._timeout_s)
+        return _DataLink(address, stream, self._sharing, partial(self._forget, address))
 
     def _opened(self, address: Address, task: asyncio.Task[_DataLink]) -> None:
         if task.cancelled() or task.exception() is not None:
@@ -156,14 +223,42 @@ class DataLinks:
 class _DataLink:
     """One stream to one data server, with the questions that wait for their answers."""
 
-    def __init__(self, address: Address, stream: Stream, on_broken: Callable[[], None]) -> None:
+    def __init__(self, address: Address, stream: Stream, sharing: Sharing, on_broken: Callable[[], None]) -> None:
         self._address = address
         self._stream = stream
+        self._sharing = sharing
+        self._neighbour = Neighbour(sharing, stream.hello)
+        self._introduced = asyncio.Event()  # the other side has said its first words, or has none, or is gone
         self._on_broken = on_broken
         self._next_number = 1
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._broken: str | None = None
         stream.start(self._on_messages, self._on_closed)
+        if self._neighbour.first_words:
+            stream.send([*self._neighbour.first_words])
+        else:
+            self._introduced.set()
+
+    async def packed(self, payloads: list[Payload]) -> tuple[list[Payload], list[list[int]]]:
+        """What to send of them, and the references beside it. The memory that these name belongs to `payloads`."""
+        await self._introduced.wait()
+        if self._neighbour.is_to_copy(payloads):
+            await asyncio.to_thread(self._sharing.copy, payloads)
+        return self._neighbour.pack(payloads)
+
+    def taken(self, answer: DataSent) -> DataSent:
+        """The answer with whole payloads. What cannot be opened is left out, like what the worker does not hold. Raises ConnectionFailed when the
+        references make no sense."""
+        try:
+            payloads = self._neighbour.unpack(answer.payloads, answer.shared)
+        except ProtocolError as error:
+            logger.warning("closing the connection with %s: %s", self._address, error)
+            self._stream.abort()
+            self._on_closed(error)
+            raise ConnectionFailed(f"the connection to worker {self._address} broke: {error}") from error
+        self._stream.send([DataTaken(answer.id)])
+        found = [(key, payload) for key, payload in zip(answer.keys, payloads, strict=True) if payload is not None]
+        return DataSent(answer.id, [key for key, _ in found], [payload for _, payload in found], [])
 
     async def ask(self, make: Callable[[int], Message]) -> Any:
         if self._broken is not None:
@@ -185,6 +280,10 @@ class _DataLink:
 
     def _on_messages(self, messages: list[Message]) -> None:
         for message in messages:
+            if type(message) is MemoryRead:
+                self._neighbour.hear(message)
+                self._introduced.set()
+                continue
             future = self._waiting.get(message[0]) if type(message) in (DataSent, DataStored) else None
             if future is not None and not future.done():
                 future.set_result(message)
@@ -192,6 +291,7 @@ class _DataLink:
     def _on_closed(self, reason: object) -> None:
         if self._broken is None:
             self._broken = str(reason)
+            self._introduced.set()
             self._on_broken()
             for future in self._waiting.values():
                 if not future.done():

@@ -141,11 +141,12 @@ class Worker:
         self._finished = asyncio.Event()
         limits = self.settings.worker
         self._store = Store(int(limits.memory_spill * self.memory_limit_bytes), self.local_directory)
-        self._data_server = DataServer(self._store, self._on_put, local=self._local)
-        self._data_links = DataLinks(self._security, self.settings.comm.connect_timeout_s)
+        shared_bytes = self.settings.comm.shared_memory_bytes
+        self._data_server = DataServer(self._store, self._on_put, local=self._local, shared_bytes=shared_bytes)
+        self._data_links = DataLinks(self._security, self.settings.comm.connect_timeout_s, shared_bytes=shared_bytes)
         on_stream = self._data_server.on_stream
         try:
-            self._listener: Listener = await listen(self._listen_address(), on_stream, security=self._security, hello={"role": "data"})
+            self._listener: Listener = await listen(self._listen_address(), on_stream, security=self._security, hello=self._data_server.hello)
         except (OSError, JupyterfutError, ValueError):
             self.status = "closed"
             self._finished.set()

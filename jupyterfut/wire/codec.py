@@ -168,7 +168,7 @@ class _Shape:
         if cls is AsClient:
             checks[1] = _inner_message
         columns = [index for index, text in enumerate(texts) if text.startswith("list[") and not text.endswith("| None")]
-        may_be_empty = {index for index, text in enumerate(texts) if text == "list[list[Key]]"}
+        may_be_empty = {index for index, text in enumerate(texts) if text in ("list[list[Key]]", "list[list[int]]")}
         scope: dict[str, Any] = {"Wrong": _Wrong, "new": tuple.__new__, "cls": cls, "error": self._error, "map": map, "type": type, "len": len, "_NONE": _NONE}
         lines = ["def build(row):", f"    if len(row) != {len(texts) + 1}:", "        raise error(-1, row)"]
         lines.append(f"    _, {', '.join(f'f{i}' for i in range(len(texts)))}{',' if len(texts) == 1 else ''} = row")
@@ -329,6 +329,7 @@ _CHECKS: dict[str, _Check] = {
     "list[Payload]": _column(bytes, Blob),
     "list[Payload | None]": _column(bytes, Blob, _NONE),
     "list[list[Key]]": _column_of_columns(str),
+    "list[list[int]]": _column_of_columns(int),
     "list[list[float]]": _column_of_columns(float, int),
     "list[list[list[str]]]": _missing,
     "dict[str, Any]": _mapping(None),

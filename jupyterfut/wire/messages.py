@@ -12,7 +12,7 @@ Who says what:
     worker    -> scheduler   WorkerHello TasksDone TasksFailed TasksReturned StealAnswer TaskBlocked TaskUnblocked
                              ReplicasAdded AddData Heartbeat AsClient Request Goodbye
     nanny     -> scheduler   NannyHello WorkerDied
-    anyone    -> a data server   GetData PutData             data server -> anyone   DataSent DataStored
+    anyone    -> a data server   MemoryRead GetData DataTaken PutData        data server -> anyone   MemoryRead DataSent DataStored
 """
 
 from __future__ import annotations
@@ -138,7 +138,8 @@ class Goodbye(NamedTuple):
 
 
 class Welcome(NamedTuple):
-    """The scheduler has taken the peer in. `resumed` answers `ClientHello.resume`; `info` are plain facts (scheduler id, settings both sides share)."""
+    """The scheduler has taken the peer in. `resumed` answers `ClientHello.resume`; `info` are plain facts (scheduler id, settings both sides
+    share)."""
 
     resumed: bool
     info: dict[str, Any]
@@ -341,6 +342,7 @@ class DataSent(NamedTuple):
     id: int
     keys: list[Key]
     payloads: list[Payload]
+    shared: list[list[int]]  #: which parts of the payloads are in shared memory instead, and where (`runtime.sharing`); or [] when none is
 
 
 class PutData(NamedTuple):
@@ -349,6 +351,7 @@ class PutData(NamedTuple):
     keys: list[Key]
     payloads: list[Payload]
     types: list[str]
+    shared: list[list[int]]  #: as in `DataSent`
 
 
 class DataStored(NamedTuple):
@@ -356,6 +359,18 @@ class DataStored(NamedTuple):
 
     id: int
     failure: Failure | None
+
+
+class MemoryRead(NamedTuple):
+    """First message of both ends, if both have announced shared memory in the handshake: what the sender has read at the receiver's probe, or ""."""
+
+    proof: str
+
+
+class DataTaken(NamedTuple):
+    """The receiver of a `DataSent` has opened the shared memory that it names, which may be let go now."""
+
+    id: int
 
 
 Message: TypeAlias = tuple[Any, ...]
@@ -369,6 +384,6 @@ KINDS: dict[int, type[tuple[Any, ...]]] = {
     40: WorkerHello, 41: TasksDone, 42: TasksFailed, 43: TasksReturned, 44: StealAnswer, 45: TaskBlocked, 46: TaskUnblocked, 47: ReplicasAdded,
     48: AddData, 49: Heartbeat, 50: AsClient,
     60: NannyHello, 61: WorkerDied,
-    70: GetData, 71: DataSent, 72: PutData, 73: DataStored,
+    70: GetData, 71: DataSent, 72: PutData, 73: DataStored, 74: MemoryRead, 75: DataTaken,
 }  # fmt: skip
 """The numbers are the protocol: a message's number never changes, a removed message's number is never used again."""

@@ -18,7 +18,7 @@ class Blob:
 
     __slots__ = ("buffers", "head")
 
-    def __init__(self, head: bytes, buffers: Sequence[bytes | bytearray | memoryview]) -> None:
+    def __init__(self, head: bytes | bytearray | memoryview, buffers: Sequence[bytes | bytearray | memoryview]) -> None:
         self.head = head
         self.buffers = buffers
 
