@@ -56,6 +56,7 @@ class Client:
         started.
     asynchronous: live on the caller's event loop; methods that would block return awaitables, and the client is awaited (`await
         Client(asynchronous=True)`, `async with`).
+    loop: is accepted and not used.
     set_as_default: be what `get_client()` and `default_client()` give.
 
     Blocks until it is connected. Raises `ConnectionFailed` (nobody listens there), `WrongToken`, `HandshakeError` (another version),
@@ -541,7 +542,7 @@ class Client:
 
     # --- changing one's mind
 
-    def cancel(self, futures: Any, asynchronous: bool | None = None, force: bool = False, reason: str | None = None, msg: str | None = None) -> Any:
+    def cancel(self, futures: Any, force: bool = False, reason: str | None = None, msg: str | None = None) -> Any:
         """Cancel tasks and all that depend on them: they will not run, or their results are dropped. Their futures raise `CancelledError`.
 
         A key that another client wants as well stays alive for that client, unless `force`. `reason` (or `msg`) becomes part of the error.
@@ -552,7 +553,7 @@ class Client:
         text_of_reason = reason if reason is not None else msg if msg is not None else "cancelled by its client"
         return self._tell(ev.Cancel(records, bool(force), text_of_reason))
 
-    def retry(self, futures: Any, asynchronous: bool | None = None) -> Any:
+    def retry(self, futures: Any) -> Any:
         """Run failed tasks again, together with the failed and forgotten tasks that they stand on. Their futures are pending again; others are
         left alone.
 

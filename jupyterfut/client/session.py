@@ -261,15 +261,18 @@ class Session:
             self.link.send(messages)
 
     def _perform_resolved(self, effect: ev.Resolved) -> None:
-        for record in effect.records:
-            waiters = record.waiters
-            if waiters is not None:
-                record.waiters = None
-                for waiter in waiters:
-                    try:
-                        waiter(record)
-                    except Exception:  # one waiter's trouble must not keep the others waiting
-                        logger.exception("telling somebody that %s is %s", record.key, record.status)
+        waiting = []
+        with self.lock:
+            for record in effect.records:
+                if record.waiters is not None and record.status != "pending":  # it may have been reopened in the same batch
+                    waiting.append((record, record.waiters))
+                    record.waiters = None
+        for record, waiters in waiting:
+            for waiter in waiters:
+                try:
+                    waiter(record)
+                except Exception:  # one waiter's trouble must not keep the others waiting
+                    logger.exception("telling somebody that %s is %s", record.key, record.status)
 
     def _perform_reopened(self, effect: ev.Reopened) -> None:
         """Nobody waits for this: who meets the record finds it pending."""
