@@ -61,9 +61,9 @@ class LocalCluster(Cluster):
     processes: workers are processes of their own (True), or threads of this process that get objects by reference (False).
     memory_limit: of each worker: "auto" (its share of the machine's memory), bytes, "4GB", a share of the machine's memory (0.5), or None.
     name: what `Client("name")` and `jupyterfut cluster` call it; by default one that tells this process.
-    detached: outlives this process and this object; end it with `close()`, `Client.shutdown()` or `jupyterfut cluster stop NAME`.
-    host, port: where the scheduler listens. Beyond loopback a `security` with TLS files is required, unless `allow_plain` says otherwise.
-    resources: what each worker offers (`{"GPU": 1}`).
+    detached: outlives this process and this object, and logs to a file beside its connection file; end it with `close()`, `Client.shutdown()` or
+    `jupyterfut cluster stop NAME`. host, port: where the scheduler listens. Beyond loopback a `security` with TLS files is required, unless
+    `allow_plain` says otherwise. resources: what each worker offers (`{"GPU": 1}`).
 
     Blocks until the workers have joined. With `asynchronous=True` it returns at once and is awaited (`async with LocalCluster(asynchronous=True)
     as c`). Raises WorkerStartError when the cluster does not come up, ConfigError for an option that makes no sense. A cluster that is neither

@@ -6,16 +6,14 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
 import sys
-import time
 
 from jupyterfut.errors import ConnectionFailed
 from jupyterfut.runtime import connections
 from jupyterfut.runtime.connections import ConnectionInfo
-from jupyterfut.runtime.process import is_alive
+from jupyterfut.runtime.process import is_alive, wait_gone
 
 
 def clusters() -> list[ConnectionInfo]:
@@ -46,28 +44,9 @@ def stop(info: ConnectionInfo, timeout_s: float = 15.0) -> bool:
         connections.remove_connection_file(info)
         return True
     os.kill(info.pid, signal.SIGTERM)
-    ended = _wait(info, timeout_s)
+    ended = wait_gone(info.pid, timeout_s, info.pid_mark)
     if not ended:
         os.kill(info.pid, signal.SIGKILL if sys.platform != "win32" else signal.SIGTERM)
-        _wait(info, timeout_s)
+        wait_gone(info.pid, timeout_s, info.pid_mark)
     connections.remove_connection_file(info)
     return ended
-
-
-def _wait(info: ConnectionInfo, timeout_s: float) -> bool:
-    """Until the process is gone; False when it is not after `timeout_s`. It is not our child, so `wait` cannot be asked."""
-    if sys.platform == "linux":
-        try:
-            pidfd = os.pidfd_open(info.pid)
-        except ProcessLookupError:
-            return True
-        try:
-            return bool(select.select([pidfd], [], [], timeout_s)[0])
-        finally:
-            os.close(pidfd)
-    deadline = time.monotonic() + timeout_s
-    while is_alive(info.pid, info.pid_mark):  # no event tells of a stranger's end here
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True

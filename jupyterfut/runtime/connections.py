@@ -68,6 +68,11 @@ def runtime_dir() -> Path:
     return Path(environ.get("XDG_DATA_HOME") or home / ".local" / "share") / "jupyter" / "runtime"
 
 
+def file_path(name: str, suffix: str) -> Path:
+    """Where this process keeps a file of the cluster `name`."""
+    return runtime_dir() / f"{_PREFIX}{_safe(name)}-{os.getpid()}{suffix}"
+
+
 def new_token() -> str:
     """A fresh token: 256 random bits as 64 hex digits."""
     return os.urandom(32).hex()
@@ -89,7 +94,7 @@ def write_connection_file(
     It goes to the runtime directory (made with mode 0700 if it is missing), or to `path`. Raises OSError when it cannot be written.
     The writer removes it with `remove_connection_file` when it ends; if it is killed, the file is stale and the next reader removes it.
     """
-    target = Path(path) if path is not None else runtime_dir() / f"{_PREFIX}{_safe(name)}-{os.getpid()}.json"
+    target = Path(path) if path is not None else file_path(name, ".json")
     info = ConnectionInfo(
         address=address, token=token, pid=os.getpid(), name=name, started=time.time(), host=socket.gethostname(), pid_mark=start_mark(os.getpid()),
         kernel_id=kernel_id, dashboard=dashboard, detached=detached, tls_ca=tls_ca, path=str(target),

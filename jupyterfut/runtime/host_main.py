@@ -65,17 +65,34 @@ def main() -> int:
     except OSError as error:
         parent.report({"event": "failed", "error": f"cannot listen on {settings['host']}:{settings['port']}: {error.strerror or error}"})
         return 1
+    log = _log_to_file(settings["name"]) if settings["detached"] else None
     address = interfaces.join("tls" if settings["tls"] else "tcp", interfaces.reachable_host(settings["host"]), listener.getsockname()[1])
     specs = [_spec(settings, address, str(number)) for number in range(settings["n_workers"])]
     workers = [worker_process.spawn_worker(spec) for spec in specs]
     parent.report({"event": "listening", "address": address, "pid": os.getpid()})
-    return _serve(parent, listener, address, workers)
+    code = _serve(parent, listener, address, workers)
+    if log is not None and code == 0:
+        os.unlink(log)
+    return code
 
 
 def _bind(host: str, port: int) -> socket.socket:
     listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=BACKLOG)
     listener.setblocking(False)
     return listener
+
+
+def _log_to_file(name: str) -> str:
+    """A detached cluster outlives its terminal: what it and its workers print goes to a file beside the connection file. Returns its path."""
+    from jupyterfut.runtime import connections
+
+    path = connections.file_path(name, ".log")
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    log = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_TRUNC, 0o600)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    return str(path)
 
 
 def _spec(settings: dict[str, Any], address: str, name: str) -> dict[str, Any]:

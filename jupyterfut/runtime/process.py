@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import gc
 import os
+import select
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -68,6 +70,27 @@ def _is_alive_windows(pid: int) -> bool:
         kernel32.CloseHandle(handle)
 
 
+def wait_gone(pid: int, timeout_s: float, mark: str = "") -> bool:
+    """Block until a process that need not be our child is gone (or a zombie); False when it is not after `timeout_s` seconds."""
+    if sys.platform == "linux":
+        try:
+            pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return True
+        try:
+            if mark and start_mark(pid) != mark:
+                return True  # another process has got its pid
+            return bool(select.select([pidfd], [], [], timeout_s)[0])
+        finally:
+            os.close(pidfd)
+    deadline = time.monotonic() + timeout_s
+    while is_alive(pid, mark):  # no event tells of a stranger's end here
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
 def memory_bytes(pid: int) -> int | None:
     """The resident memory of a process in bytes; None when it is gone or the platform (without psutil) cannot tell."""
     try:
@@ -84,6 +107,14 @@ def memory_bytes(pid: int) -> int | None:
         return int(psutil.Process(pid).memory_info().rss)
     except psutil.Error:
         return None
+
+
+def mapped_shared_bytes(pid: int) -> int:
+    """How much of a process's resident memory is shared memory that it has mapped; 0 where the platform cannot tell."""
+    for line in _read(f"/proc/{pid}/status").splitlines():
+        if line.startswith("RssShmem:"):
+            return int(line.split()[1]) * 1024
+    return 0
 
 
 def cpu_count() -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -19,19 +18,7 @@ from jupyterfut.deploy import host_process, registry
 from jupyterfut.deploy.local import default_shape
 from jupyterfut.errors import CancelledError, ClosedError, ConfigError, WorkerStartError
 from jupyterfut.runtime import connections
-from jupyterfut.runtime.process import is_alive
-
-
-def wait_gone(pid: int, timeout_s: float = 10.0) -> None:
-    """Until a process that is not our child is gone."""
-    try:
-        pidfd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        assert select.select([pidfd], [], [], timeout_s)[0], f"process {pid} is still there"
-    finally:
-        os.close(pidfd)
+from jupyterfut.runtime.process import is_alive, wait_gone
 
 
 def test_processes_come_up_work_and_end(runtime_directory: Path) -> None:
@@ -156,7 +143,7 @@ def test_everything_ends_when_its_owner_is_killed(runtime_directory: Path) -> No
     assert len(pids) == 3
     owner.kill()
     for pid in pids:
-        wait_gone(pid)
+        assert wait_gone(pid, 10)
     assert end(owner) == -signal.SIGKILL
     assert list(runtime_directory.glob("jupyterfut-*")) == []
 
@@ -165,7 +152,7 @@ def test_workers_end_when_their_host_is_killed() -> None:
     owner, (host, *workers) = start(then="cluster._loop_thread.run(cluster._part._gone.wait()); print(cluster, flush=True); cluster.close()")
     os.kill(host, signal.SIGKILL)
     for pid in (host, *workers):
-        wait_gone(pid)
+        assert wait_gone(pid, 10)
     assert owner.stdout is not None
     assert owner.stdout.read().endswith("closed>\n")
     assert end(owner) == 0
@@ -194,22 +181,26 @@ except KeyboardInterrupt:
     assert owner.stdout.readline() == "4\n"
     assert end(owner) == 0
     for pid in pids:
-        wait_gone(pid)
+        assert wait_gone(pid, 10)
 
 
-def test_a_detached_cluster_outlives_its_owner_and_is_found_by_name() -> None:
+def test_a_detached_cluster_outlives_its_owner_and_is_found_by_name(runtime_directory: Path) -> None:
     owner, pids = start(options="name='mill', detached=True", then="")
     assert end(owner) == 0
     assert all(is_alive(pid) for pid in pids)
     with Client("mill") as client:
         assert client.submit(abs, -3).result() == 3
+        client.submit(os.system, "echo said by a task").result()
+    (log,) = runtime_directory.glob("jupyterfut-mill-*.log")
+    assert "said by a task" in log.read_text()
     info = registry.find("mill")
     assert info.detached
     assert info.pid == pids[0]
     assert registry.stop(info)
     for pid in pids:
-        wait_gone(pid)
+        assert wait_gone(pid, 10)
     assert registry.clusters() == []
+    assert not log.exists()
 
 
 @pytest.mark.parametrize("processes", [True, False])
@@ -229,7 +220,7 @@ def test_a_detached_cluster_is_ended_by_a_client() -> None:
         (info,) = registry.clusters()
         with Client("mill") as client:
             client.shutdown()
-        wait_gone(info.pid)
+        assert wait_gone(info.pid, 10)
         assert cluster.status == "closed" or cluster._loop_thread is not None
     assert registry.clusters() == []
 
@@ -310,5 +301,5 @@ def test_a_detached_cluster_that_is_forgotten_stays() -> None:
     with Client("stays") as client:
         assert client.submit(abs, -1).result(timeout=30) == 1
         client.shutdown()
-    wait_gone(pid)
+    assert wait_gone(pid, 10)
     host_process.reap()
