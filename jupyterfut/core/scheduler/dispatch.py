@@ -224,9 +224,11 @@ class Dispatch:
 
     def _may_take(self, worker: WorkerState, restriction: Restriction) -> bool:
         _, resources, suspect, _ = restriction
+        if not all(worker.resources_free[name] >= amount for name, amount in resources):
+            return False
         if suspect:
             return len(worker.processing) - worker.blocked < worker.nthreads and not any(task.deaths and not task.blocked for task in worker.processing)
-        return self.room(worker) > 0 and all(worker.resources_free[name] >= amount for name, amount in resources)
+        return self.room(worker) > 0
 
     # --- ahead
 
