@@ -197,6 +197,7 @@ def test_cancelling_is_at_once_and_its_echo_is_nothing(world: World) -> None:
     world.hear(ms.KeysCancelled(["x"], "cancelled"))
     world.ready("x")
     assert (x.status, world.resolved) == ("cancelled", [x])
+    assert world.said() == [ms.ReleaseKeys(["x"])]  # to be sure: what is ready and not wanted is released, whichever news was the later one
     world.drop(x)
     assert world.said() == []
 
