@@ -18,9 +18,10 @@ from jupyterfut.core.effects import Close, LinkLost, Log, Send
 from jupyterfut.ids import ClientId, Key
 from jupyterfut.sim.execution import TaskError
 from jupyterfut.sim.nodes import Node
-from jupyterfut.sim.values import decode, encode, function_id
+from jupyterfut.sim.scattering import Scatter
+from jupyterfut.sim.values import decode, function_id
 from jupyterfut.wire.messages import Failure
-from jupyterfut.wire.payload import Payload, payload_nbytes
+from jupyterfut.wire.payload import Payload
 
 if TYPE_CHECKING:
     from jupyterfut.sim.workers import SimWorker
@@ -234,46 +235,29 @@ class SimClient(Node):
             self._queue(ev.Want(new_records))
         return futures
 
-    def scatter(self, keys: Sequence[Key]) -> list[SimFuture]:
-        """Put this data of the program on a worker."""
+    def scatter(self, keys: Sequence[Key], *, broadcast: bool = False, deadline_s: float | None = None) -> list[SimFuture]:
+        """Bring this data of the program to the cluster (see `scattering`)."""
         if self.left:
             return self._refused(keys)
-        fresh = [key for key in keys if key not in self.machine.state.records]
         futures = []
-        for key in fresh:
+        call = []
+        for key in keys:
             record, _ = self.machine.state.hold(key)
             futures.append(self._take(record))
-        if futures:
-            for future in futures:
-                future.record.references += 1  # `scatter` itself has not returned
-            self._put([SimFuture(self, future.record) for future in futures], tries=10)
+            record.references += 1  # `scatter` itself has not returned
+            call.append(SimFuture(self, record))
+        Scatter(self, call, broadcast=broadcast, deadline_s=deadline_s).start()
         return futures
 
-    def _put(self, futures: list[SimFuture], tries: int) -> None:
-        if self.left:
-            return
-        if not self.machine.state.welcomed:
-            self.after(0.5, self._put, futures, tries)
-            return
-        data = [self.world.program.data[future.key] for future in futures]
-        keys = [item.key for item in data]
-        payloads = [encode(item.const, item.nbytes, local=self.world.one_process) for item in data]
-        self.world.put(self, keys, payloads, partial(self._stored, futures, payloads, tries))
+    def ask(self, op: str, args: dict[str, Any], answer: Callable[[Any, Failure | None], object]) -> None:
+        """Ask the scheduler; `answer(value, failure)` is called once."""
+        self._queue(ev.Ask(answer, op, args))
 
-    def _stored(self, futures: list[SimFuture], payloads: list[Payload], tries: int, failure: Failure | None) -> None:
-        if self.left:
-            return
-        if failure is None:
-            small: list[Payload | None] = [payload if type(payload) is bytes else None for payload in payloads]
-            sizes = [payload_nbytes(payload) for payload in payloads]
-            self.post(ev.Scattered([future.record for future in futures], small, ["int"] * len(futures), sizes))
-        elif tries > 1:
-            self.after(0.3, self._put, futures, tries - 1)
-            return
-        else:  # `scatter` raises
-            self.release([future.key for future in futures])
-        self.deaths += [future.record for future in futures]
-        self._wake()
+    def bury(self, records: list[Record]) -> None:
+        """References that are no futures of the user's die."""
+        if not self.left:
+            self.deaths += records
+            self._wake()
 
     def release(self, keys: Iterable[Key]) -> None:
         """All her futures of these keys die."""
@@ -371,7 +355,7 @@ class SimClient(Node):
             elif tries == 0:
                 raise AssertionError(f"{self}: the result of {record.key} is nowhere")
             else:
-                self._queue(ev.Ask(partial(self._located, future, done, tries - 1), "locate", {"keys": [record.key]}))
+                self.ask("locate", {"keys": [record.key]}, partial(self._located, future, done, tries - 1))
         else:
             done(None, error_of(record))
 
@@ -383,13 +367,13 @@ class SimClient(Node):
             self.after(0.5, self.result, future, done, tries)
         else:
             address = self.world.rng.choice(list(addresses))
-            self.world.fetch(self, address, [future.key], partial(self._got, future, done, tries))
+            self.world.fetch(self, address, [future.key], partial(self._got, future, done, tries, address))
 
-    def _got(self, future: SimFuture, done: Outcome, tries: int, found: dict[Key, Payload] | None, reason: str) -> None:
+    def _got(self, future: SimFuture, done: Outcome, tries: int, address: str, found: dict[Key, Payload] | None, reason: str) -> None:
         if found and future.key in found:
             done(found[future.key], None)
         else:
-            self.after(0.5, self.result, future, done, tries)
+            self.ask("missing", {"keys": [[future.key, address]]}, lambda value, failure: self.after(0.2, self.result, future, done, tries))
 
     def read(self, keys: Iterable[Key]) -> None:
         """`client.gather`, and a look at every value; futures inside results are taken up."""
@@ -407,9 +391,7 @@ class SimClient(Node):
             value, inner = decode(payload)
             self.world.oracle.value_is_right(self, future.key, value, inner)
             self.want(inner)
-        if not self.left:
-            self.deaths.append(future.record)
-            self._wake()
+        self.bury([future.record])
 
     def on_answered(self, effect: ev.Answered) -> None:
         self.after(0.0, effect.asker, effect.value, effect.failure)

@@ -81,7 +81,9 @@ class Run:
         client.submit_keys(step.keys)
 
     def _do_scatter(self, client: SimClient, step: Step) -> None:
-        client.scatter(step.keys)
+        rng = self.world.rng
+        deadline_s = rng.uniform(0.0, 0.2) if rng.random() < 0.1 else None
+        client.scatter(step.keys, broadcast=rng.random() < 0.15, deadline_s=deadline_s)
 
     def _do_release(self, client: SimClient, step: Step) -> None:
         client.release(step.keys)

@@ -42,10 +42,10 @@ def encode(value: int, nbytes: int, futures: tuple[Key, ...] = (), *, local: boo
 
 def decode(payload: Payload) -> tuple[int, tuple[Key, ...]]:
     """What `encode` was given: the value and the keys of the futures inside."""
-    if type(payload) is Local:
+    if isinstance(payload, Local):
         head = str(payload.value)
     else:
-        head = (payload.head if type(payload) is Blob else bytes(payload)).decode()
+        head = str(payload.head if isinstance(payload, Blob) else payload, "ascii")
     number, _, keys = head.partition("|")
     return int(number), tuple(Key(key) for key in keys.split(",")) if keys else ()
 

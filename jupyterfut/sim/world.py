@@ -217,18 +217,17 @@ class World:
         """Put a call into the program that a task will submit."""
         return self.program.add(Call(Key(key), key.partition("-")[0], len(self.program.calls), tuple(Key(i) for i in inputs), **fields))
 
-    def scatter(self, key: str, client: SimClient | None = None, nbytes: int = 40) -> SimFuture:
+    def scatter(self, key: str, client: SimClient | None = None, nbytes: int = 40, deadline_s: float | None = None) -> SimFuture:
         """Scatter one piece of data."""
         self.program.data[Key(key)] = Data(Key(key), len(self.program.data) + 1_000, nbytes)
-        return (client or self.user).scatter([Key(key)])[0]
+        return (client or self.user).scatter([Key(key)], deadline_s=deadline_s)[0]
 
-    def put(self, client: SimClient, keys: list[Key], payloads: list[Payload], answer: Callable[[Failure | None], None]) -> None:
-        """Bring data to some worker's data server, and the answer back."""
-        there = [worker for worker in self.places.values() if worker.alive and not worker.frozen and worker.name not in self.stalled]
-        if not there:
-            client.after(1.0, answer, Failure("ConnectionFailed", "no worker answers", None, "", keys[0]))
+    def put(self, client: SimClient, address: str, keys: list[Key], payloads: list[Payload], answer: Callable[[Failure | None], None]) -> None:
+        """Bring data to a worker's data server, and the answer back."""
+        worker = self.by_address.get(Address(address))
+        if worker is None or not worker.alive or (self.fetch_fails.get(worker.name) and self.rng.random() < 0.7):
+            client.after(self.network.delay(), answer, Failure("ConnectionFailed", f"nobody answers at {address}", None, "", keys[0]))
             return
-        worker = self.rng.choice(there)
         done = [False]
 
         def back(failure: Failure | None) -> None:

@@ -195,3 +195,17 @@ def test_a_future_of_a_key_that_is_gone_is_lost(world: World) -> None:
     (yours,) = two.want(keys("x"))
     world.run()
     assert yours.status == "lost" and "x" in (yours.record.reason or "")
+
+
+def test_data_of_a_scatter_that_gave_up_does_not_stay(world: World) -> None:
+    """Seed 20081: the data reached its worker after the call's deadline, and was kept for a client that had no future of it."""
+    (a,) = world.workers(1)
+    world.run(until=lambda: world.user.welcomes == 1)
+    data = world.scatter("int-1", nbytes=1_000_000, deadline_s=0.5)
+    world.run(for_s=0.003)
+    world.stall(a)
+    world.run(for_s=2.0)
+    assert data.dropped
+    world.heal(a)
+    world.run(for_s=1.0)
+    assert not a.store and not world.scheduler.machine.state.tasks

@@ -174,3 +174,15 @@ def test_an_idle_cluster_is_left_alone() -> None:
     world.run()
     assert all(fut.status == "finished" for fut in futures)
     settle(world)
+
+
+def test_suspects_take_their_resources_too(world: World) -> None:
+    """Seed 13522: tasks under which a worker died were started without a look at what they take."""
+    a = world.worker(nthreads=2, resources={"GPU": 2.0})
+    futures = [world.submit(f"x-{i}", resources={"GPU": 2}, duration_s=1.0) for i in range(2)]
+    world.run(for_s=0.5)
+    world.kill(a)
+    a = world.restart(a)
+    while any(fut.status == "pending" for fut in futures):
+        world.run(for_s=0.1)
+        assert sum(thread.started for thread in a.threads.values()) <= 1
