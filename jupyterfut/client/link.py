@@ -62,10 +62,7 @@ class SchedulerLink:
         self._session.handle(ev.Connected())
 
     def send(self, messages: list[Message]) -> None:
-        link = self._dialer.link
-        for message in messages:
-            link.send(message)
-        link.flush()  # what one drain says is one frame already: waiting for the end of the tick would only cost time
+        self._dialer.link.send_now(messages)  # what one drain says is one frame already: waiting for the end of the tick would only cost time
 
     def cut(self, reason: str) -> None:
         self._dialer.close()

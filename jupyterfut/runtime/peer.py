@@ -96,6 +96,18 @@ class Link:
         self._flushing = True
         self._loop.call_soon(self._flush)
 
+    def send_now(self, messages: list[Message]) -> None:
+        """Send these with what waits already, at once as one frame. The caller gives the list away."""
+        kinds = set(map(type, messages))
+        if ClientHello in kinds or Welcome in kinds:
+            for message in messages:
+                self.send(message)
+        elif self._outbox:
+            self._outbox += messages
+        else:
+            self._outbox = messages
+        self.flush()
+
     def hurry(self) -> None:
         """Put what was sent on the stream now, if it is the first frame of this tick. Later ones gather until its end, so haste costs a busy link
         one frame a tick."""

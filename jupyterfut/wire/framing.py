@@ -190,12 +190,12 @@ class FrameReader:
         """Take the frames that are whole in the scratch buffer and have no buffers: nearly all. True: nothing is left; else the next one needs the
         long road, which also knows what is wrong with it."""
         scratch, start, end, limit = self._scratch, self._start, self._end, self._limits.body_bytes
-        while end - start >= _HEADER_BYTES:
+        while (body := start + _HEADER_BYTES) <= end:
             magic, buffers, size, number, acknowledged = _read(scratch, start)
-            stop = start + _HEADER_BYTES + size
+            stop = body + size
             if buffers or stop > end or size > limit or magic != MAGIC:
                 break
-            frames.append(Frame(number, acknowledged, bytes(scratch[start + _HEADER_BYTES : stop]), []))
+            frames.append(Frame(number, acknowledged, bytes(scratch[body:stop]), []))
             start = stop
         if start == end:
             self._start = self._end = 0
