@@ -387,7 +387,8 @@ class ClientMachine:
 
     def _read_ready(self, message: ms.KeysReady, now: float) -> list[Any]:
         resolved = []
-        for record, payload, type_name, nbytes in zip(self._live(message.keys), message.payloads, message.types, message.nbytes, strict=True):
+        live = self._live(message.keys)
+        for record, payload, type_name, nbytes in zip(live, message.payloads, message.types, message.nbytes, strict=True):
             if record is None:
                 continue
             if record.status == "pending":
@@ -399,7 +400,13 @@ class ClientMachine:
             elif record.status != "finished":
                 self._finish(record, payload, type_name, nbytes)
                 resolved.append(record)
-        return self._resolved(resolved, "finished", now)
+        effects = self._resolved(resolved, "finished", now)
+        if None in live:
+            # Mostly the news crossed our release. But data scattered by a call that gave up comes after its release, for good unless released again.
+            strays = [key for key in message.keys if key not in self.state.records]
+            if strays:
+                effects.append(Send(SCHEDULER, ms.ReleaseKeys(strays)))
+        return effects
 
     def _read_failed(self, message: ms.KeysFailed, now: float) -> list[Any]:
         resolved = []
