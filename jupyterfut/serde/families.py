@@ -5,6 +5,8 @@ and a value of that type can only exist once its package is loaded.
 
 from __future__ import annotations
 
+import pickle
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -65,3 +67,53 @@ def family_size(value: object) -> int | None:
         return handler(value)
     except (TypeError, ValueError, AttributeError, NotImplementedError):
         return None  # a half-built or foreign subclass: the general estimate will do
+
+
+# --- what their own pickles do badly
+
+
+class _Stream:
+    """An Arrow slice pickled as an Arrow stream, which holds its rows only. Its own pickle takes the whole table along that it was cut from."""
+
+    def __init__(self, value: Any, kind: str) -> None:
+        self.value = value
+        self.kind = kind
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Callable[[str, Any], Any], tuple[str, pickle.PickleBuffer]]:
+        arrow: Any = sys.modules["pyarrow"]
+        table = self.value if hasattr(self.value, "schema") else arrow.table({"": self.value})
+        sink = arrow.BufferOutputStream()
+        with arrow.ipc.new_stream(sink, table.schema) as writer:
+            writer.write(table)
+        return _from_stream, (self.kind, pickle.PickleBuffer(sink.getvalue()))
+
+
+def _from_stream(kind: str, data: Any) -> Any:
+    import pyarrow
+
+    table = pyarrow.ipc.open_stream(data).read_all()
+    if kind == "Table":
+        return table
+    if kind == "RecordBatch":
+        batches = table.combine_chunks().to_batches()
+        return batches[0] if batches else pyarrow.RecordBatch.from_pylist([], schema=table.schema)
+    column = table.column(0)
+    return column if kind == "ChunkedArray" else column.combine_chunks()
+
+
+def _arrow_portable(value: Any) -> Any:
+    kind = next((base.__name__ for base in type(value).__mro__ if base.__name__ in ("Table", "RecordBatch", "ChunkedArray", "Array")), None)
+    if kind is None:
+        return value
+    return _Stream(value, kind) if value.get_total_buffer_size() > 2 * value.nbytes + 65_536 else value
+
+
+def _numpy_portable(value: Any) -> Any:
+    flags = getattr(value, "flags", None)
+    if flags is None or flags.forc or type(value).__name__ != "ndarray" or value.nbytes < 65_536 or value.dtype.hasobject:
+        return value
+    return value.copy(order="K")  # one copy, where the pickle of an array with gaps makes two
+
+
+PORTABLE: dict[str, Callable[[Any], Any]] = {"numpy": _numpy_portable, "pyarrow.lib": _arrow_portable}
+"""A type's module -> what to pickle in the place of a value. Asked for whole values (results, scattered data), not for what is inside others."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from jupyterfut.errors import SerializationError
 from jupyterfut.ids import Key
+from jupyterfut.serde.families import PORTABLE
 from jupyterfut.serde.futures import collecting, marks
 from jupyterfut.serde.sizes import sizeof, type_name
 from jupyterfut.wire.payload import Blob, Local, Payload, payload_nbytes
@@ -64,6 +65,8 @@ def dumps(value: object) -> bytes | Blob:
     buffers: list[memoryview] = []
     if type(value) is bytes and len(value) >= OUT_OF_BAND_BYTES:
         value = _Bytes(value)
+    elif type(value).__module__ in PORTABLE:
+        value = PORTABLE[type(value).__module__](value)
     try:
         data = _plain_dumps(value, 5, buffer_callback=_aside(buffers))
     except Exception:  # noqa: BLE001  # of any kind: cloudpickle tries next, and says what is wrong

@@ -63,6 +63,14 @@ def test_arrays_of_every_layout(array: Any) -> None:
     np.testing.assert_array_equal(loads(dumps(array)), array)
 
 
+def test_an_array_with_gaps_is_copied_once() -> None:
+    array = np.arange(1_000_000).reshape(1000, 1000)[::2, ::2]
+    payload = dumps(array)
+    assert isinstance(payload, Blob)
+    assert len(payload.head) < 500
+    np.testing.assert_array_equal(loads(payload), array)
+
+
 def test_received_arrays_can_be_written() -> None:
     payload = dumps(np.zeros(100_000))
     back = loads(Blob(payload.head, [bytearray(b) for b in payload.buffers]))
