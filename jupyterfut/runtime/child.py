@@ -28,6 +28,8 @@ _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__
 _START = "import sys; r = {root!r}; r in sys.path or sys.path.insert(0, r); from {module} import main; sys.exit(main())"
 
 SETTINGS_BYTES_LIMIT = 16 * 2**20
+UNSENT_BYTES_LIMIT = 2**20
+"""A parent that has left so much unread is not told any more."""
 
 
 def spawn(module: str, settings: dict[str, Any], *, title: str, detached: bool = False) -> subprocess.Popen[bytes]:
@@ -61,24 +63,43 @@ class Parent:
         self._rest = rest  # what the parent had written after the settings
         self._lifeline = lifeline
         self._reports = reports
+        self._unsent = bytearray()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def report(self, message: dict[str, Any]) -> None:
-        """Send one line to the parent. No error if nobody listens any more."""
-        if self._reports < 0:
-            return
+        """Send one line to the parent. No error if nobody listens any more; and no waiting for a parent that does not read, once `lines` was
+        called."""
+        if self._reports >= 0:
+            self._unsent += json.dumps(message).encode() + b"\n"
+            self._flush()
+
+    def _flush(self) -> None:
         try:
-            os.write(self._reports, json.dumps(message).encode() + b"\n")
+            while self._unsent:
+                del self._unsent[: os.write(self._reports, self._unsent)]
+        except BlockingIOError:
+            if self._loop is not None and len(self._unsent) < UNSENT_BYTES_LIMIT:
+                self._loop.add_writer(self._reports, self._flush)
+                return
+            self.end_reports()
         except OSError:
             self.end_reports()
+        if self._loop is not None and self._reports >= 0:
+            self._loop.remove_writer(self._reports)
 
     def end_reports(self) -> None:
         """Close the way back: the parent's reader sees its end. Idempotent."""
         if self._reports >= 0:
+            if self._loop is not None:
+                self._loop.remove_writer(self._reports)
             os.close(self._reports)
             self._reports = -1
 
     def lines(self, loop: asyncio.AbstractEventLoop, on_line: Callable[[dict[str, Any]], object], on_lost: Callable[[], object]) -> LineReader:
         """Further lines from the parent go to `on_line` on the loop, its end to `on_lost`, once."""
+        if sys.platform != "win32":
+            self._loop = loop
+            os.set_blocking(self._reports, False)
         return LineReader(self._lifeline, on_line, on_lost, loop, self._rest)
 
     def on_lost(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> LineReader:

@@ -123,6 +123,45 @@ def test_lines_after_the_settings_are_not_lost(module: Any) -> None:
     asyncio.run(story())
 
 
+def test_a_parent_that_does_not_read_does_not_block_its_child(module: Any) -> None:
+    body = """
+    import asyncio
+    async def go():
+        done = asyncio.Event()
+        reader = parent.lines(asyncio.get_running_loop(), lambda line: done.set(), done.set)
+        for n in range(500):
+            parent.report({'n': n, 'padding': 'x' * 1000})
+        open(parent.settings['reached'], 'w').close()
+        await done.wait()
+        await asyncio.sleep(0)
+        while parent._unsent:
+            await asyncio.sleep(0)
+    asyncio.run(go())
+    return 0
+"""
+    name = module("talker", body)
+
+    async def story(reached: Path) -> None:
+        process = child.spawn(name, {"reached": str(reached)}, title="jupyterfut test")
+        assert process.stdout is not None
+        assert process.stdin is not None
+        loop = asyncio.get_running_loop()
+        ended = loop.create_future()
+        seen = loop.create_future()
+        ProcessWatch(process, ended.set_result, loop)
+        process.stdin.write(b"{}\n")  # it answers this only if it is not stuck
+        lines: list[dict[str, Any]] = []
+        reader = child.LineReader(child.take_fd(process.stdout), lines.append, lambda: seen.set_result(None), loop)
+        await seen
+        assert await ended == 0
+        assert [line["n"] for line in lines] == list(range(500))
+        assert reached.exists()
+        process.stdin.close()
+        reader.close()
+
+    asyncio.run(story(Path(os.environ["JUPYTER_RUNTIME_DIR"]) / "reached"))
+
+
 def test_a_child_started_by_hand_says_what_it_is() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "jupyterfut.runtime.worker_main"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
