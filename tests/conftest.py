@@ -1,7 +1,7 @@
 """What every test must keep: after it, threads, child processes and file descriptors are back where they were before it.
 
 The check waits for stragglers, a few seconds at most and without a sleep: for a thread in `join`, for a process on its pidfd, for garbage by
-collecting it. A test that runs longer than two minutes is ended with the tracebacks of all threads (`faulthandler_timeout` in pyproject.toml).
+collecting it. A test that runs longer than five minutes ends the run, with the tracebacks of all threads (`faulthandler_timeout` in pyproject.toml).
 """
 
 from __future__ import annotations
@@ -77,10 +77,9 @@ def _leaked_descriptors(before: dict[int, str]) -> list[str]:
         gc.collect()  # what only a reference cycle keeps open is not a leak of ours to find, it ends with the cycle
         after = _descriptors()
     new = [f"file descriptor {fd}: {target}" for fd, target in after.items() if before.get(fd) != target]
-    # A library that opened something for good (a module's shared object, /dev/urandom) on first use is no leak; sockets and pipes are.
-    return (
-        [text for text in new if "socket:" in text or "pipe:" in text or "pidfd" in text or "eventpoll" in text] if len(after) > len(before) else []
-    )
+    # A library that opened something for good (a module's shared object, /dev/urandom) on first use is no leak; sockets, pipes and shared memory are.
+    kinds = ("socket:", "pipe:", "pidfd", "eventpoll", "memfd:")
+    return [text for text in new if any(kind in text for kind in kinds)] if len(after) > len(before) else []
 
 
 def _wait_for_end(pid: int, deadline: float) -> None:
