@@ -52,6 +52,8 @@ def _resources(text: str) -> dict[str, float]:
         if not name or not equals:
             raise ValueError(part)
         resources[name] = float(amount)
+        if not resources[name] >= 0:
+            raise ValueError(part)
     return resources
 
 

@@ -244,6 +244,8 @@ def test_syntax_error(bare: Notebook, cell: str, line: int, text: str) -> None:
     [
         ("--bogus", "unrecognized arguments: --bogus"),
         ("-r GPU", "amounts such as GPU=1"),
+        ("-r GPU=-1", "amounts such as GPU=1"),
+        ("-r GPU=nan", "amounts such as GPU=1"),
         ("--retries -1", "--retries"),
         ("--retries many", "a whole number"),
         ("--priority high", "--priority"),
