@@ -63,11 +63,11 @@ def dumps(value: object) -> bytes | Blob:
     if type(value) in _ATOMS:
         return _plain_dumps(value, 5)
     buffers: list[memoryview] = []
-    if type(value) is bytes and len(value) >= OUT_OF_BAND_BYTES:
-        value = _Bytes(value)
-    elif type(value).__module__ in PORTABLE:
-        value = PORTABLE[type(value).__module__](value)
     try:
+        if type(value) is bytes and len(value) >= OUT_OF_BAND_BYTES:
+            value = _Bytes(value)
+        elif type(value).__module__ in PORTABLE:
+            value = PORTABLE[type(value).__module__](value)
         data = _plain_dumps(value, 5, buffer_callback=_aside(buffers))
     except Exception:  # noqa: BLE001  # of any kind: cloudpickle tries next, and says what is wrong
         return dumps_by_value(value)
