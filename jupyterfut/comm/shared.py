@@ -4,11 +4,12 @@ through a socket.
 A `SharedBuffer` is a mapping of an anonymous file (`memfd_create(2)`), which has no name in any file system: it lives as long as somebody has it
 open, so nothing has to be removed when a process dies, by whatever way, and no mount (`/dev/shm` of a container, say) limits its size. Other
 processes of the same user open it as `/proc/<pid>/fd/<number>`. It is sealed, so nobody can change or shorten it any more; each process maps it
-privately (copy-on-write): arrays in it are writable, and nobody sees another's changes.
+privately (copy-on-write): arrays in it are writable, and nobody sees another's changes. A Python that was built for old systems (conda's, uv's) has
+no `os.memfd_create`; it takes a file in `/dev/shm` that has no name either (`O_TMPFILE`), as far as there is room.
 
 A reference to one is three numbers: file descriptor, inode, size. It means something to a process that can read the owner's memory, which is proved
 first: each side has a `Probe` with a secret in it, names it when the connection is made, and is told what the other side has read there. So nothing
-is assumed about host names, containers or users. Where there is no memfd (anything but Linux) no probe can be made, and all goes through sockets.
+is assumed about host names, containers or users. Elsewhere than on Linux no probe can be made, and all goes through sockets.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import mmap
 import os
 import secrets
+import stat
 import sys
 from hashlib import sha256
 from typing import Any
@@ -24,8 +26,7 @@ if sys.platform == "linux":
     import fcntl
     import resource
 
-    _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-
+HAS_MEMFD = hasattr(os, "memfd_create")
 NAME = "jupyterfut"  #: what `/proc/<pid>/fd` and `/proc/<pid>/maps` show
 _PROBE_BYTES = 32
 
@@ -66,7 +67,7 @@ def shared_copy(buffer: bytes | bytearray | memoryview) -> memoryview:
         _check_room(fd)
         while view:
             view = view[os.write(fd, view) :]
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
+        _seal(fd)
         status = os.fstat(fd)
         return memoryview(SharedBuffer(fd, status.st_ino, status.st_size))
     except BaseException:
@@ -103,7 +104,7 @@ class Probe:
         secret = secrets.token_bytes(_PROBE_BYTES)
         self._fd = _new_file()
         os.write(self._fd, secret)
-        fcntl.fcntl(self._fd, fcntl.F_ADD_SEALS, _SEALS)
+        _seal(self._fd)
         self.place = [os.getpid(), self._fd, os.fstat(self._fd).st_ino]  #: where others find it
         self.proof = _proof(secret)  #: what those say who have read it
 
@@ -138,7 +139,14 @@ def _proof(secret: bytes) -> str:
 def _new_file() -> int:
     if sys.platform != "linux":
         raise OSError("no shared memory on this platform")
-    return os.memfd_create(NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    if HAS_MEMFD:
+        return os.memfd_create(NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    return os.open("/dev/shm", os.O_TMPFILE | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+
+
+def _seal(fd: int) -> None:
+    if HAS_MEMFD:
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
 
 
 def _open(pid: int, fd: int, inode: int, size: int) -> int:
@@ -146,8 +154,8 @@ def _open(pid: int, fd: int, inode: int, size: int) -> int:
     mine = os.open(f"/proc/{pid}/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     try:
         status = os.fstat(mine)
-        same = status.st_ino == inode and status.st_size == size and status.st_uid == os.geteuid()
-        if not same or fcntl.fcntl(mine, fcntl.F_GET_SEALS) & _SEALS != _SEALS:
+        nameless = stat.S_ISREG(status.st_mode) and not status.st_nlink
+        if not (nameless and status.st_ino == inode and status.st_size == size and status.st_uid == os.geteuid()):
             raise FileNotFoundError(f"shared memory {fd} of process {pid} is gone")
     except BaseException:
         os.close(mine)

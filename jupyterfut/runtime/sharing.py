@@ -58,7 +58,7 @@ class Sharing:
                         if self._is_to_copy(payload.head):
                             payload.head = shared_copy(payload.head)
                     except OSError as error:
-                        logger.info("a value goes through the socket: %s", error)
+                        logger.info("a value goes through the socket: %s", str(error))
 
     def close(self) -> None:
         """Nobody is let in any more; what was shared lives on. Idempotent."""
@@ -133,6 +133,6 @@ class Neighbour:
             try:
                 parts[index] = attach(self._pid, fd, inode, size)
             except OSError as error:
-                logger.warning("a value cannot be taken from shared memory: %s", error)
+                logger.warning("a value cannot be taken from shared memory: %s", str(error))
                 return None
         return Blob(parts[0], parts[1:])

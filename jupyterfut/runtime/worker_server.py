@@ -19,6 +19,7 @@ from typing import Any, Literal
 from jupyterfut import config
 from jupyterfut._version import __version__
 from jupyterfut.comm import Listener, Security, Stream, connect, listen
+from jupyterfut.comm.shared import live_bytes
 from jupyterfut.core.effects import LinkLost, Log, Received, Send, Tick
 from jupyterfut.core.worker.events import (
     SCHEDULER,
@@ -60,7 +61,7 @@ from jupyterfut.runtime.context import current_task
 from jupyterfut.runtime.data_server import DataLinks, DataServer
 from jupyterfut.runtime.executor import Done, Executor, Raised, Unrun
 from jupyterfut.runtime.interfaces import interface_towards, is_loopback
-from jupyterfut.runtime.process import cpu_count, memory_bytes, parse_memory_limit
+from jupyterfut.runtime.process import cpu_count, mapped_shared_bytes, memory_bytes, parse_memory_limit
 from jupyterfut.runtime.store import Store
 from jupyterfut.wire.messages import Heartbeat, Message, PutData
 
@@ -330,7 +331,7 @@ class Worker:
     def _check_memory(self) -> None:
         """How much the process takes: from `memory_spill` of the limit on results go to disk, from `memory_pause` on one call runs at a time."""
         self._memory_checked_at = time.monotonic()
-        self._memory_bytes = memory_bytes(os.getpid()) or 0
+        self._memory_bytes = _own_memory_bytes()
         if self.memory_limit_bytes and not self._local:  # in-process workers share their memory with everything else
             limits = self.settings.worker
             self._store.relieve(self._memory_bytes - int(limits.memory_spill * self.memory_limit_bytes))
@@ -461,6 +462,12 @@ _MEMORY_CHECK_S = 0.1
 
 _ONE_AT_A_TIME = "one task runs at a time until it takes less than `worker.memory_pause` of its limit"
 _AS_BEFORE = "as many tasks run at a time as it has threads again"
+
+
+def _own_memory_bytes() -> int:
+    """What this process takes. Shared memory that it holds counts whole, whether or not it has been looked at through the mapping."""
+    resident, shared = memory_bytes(os.getpid()) or 0, live_bytes()
+    return resident if not shared else resident - mapped_shared_bytes(os.getpid()) + shared
 
 
 def _executed(rows: list[Done]) -> Executed:

@@ -38,12 +38,12 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(**values):
+async def serving(shared_bytes=0, links_share=None, **values):
     served = Served(Store())
-    served.server = DataServer(served.store, served.on_put, local=False)
+    served.server = DataServer(served.store, served.on_put, local=False, shared_bytes=shared_bytes)
     served.store.put(list(values), list(values.values()), [1] * len(values))
-    listener = await comm.listen("tcp://127.0.0.1:0", served.on_stream, security=SECURITY)
-    links = DataLinks(SECURITY)
+    listener = await comm.listen("tcp://127.0.0.1:0", served.on_stream, security=SECURITY, hello=served.server.hello)
+    links = DataLinks(SECURITY, shared_bytes=shared_bytes if links_share is None else links_share)
     try:
         yield served, listener.address, links
     finally:
