@@ -57,13 +57,15 @@ def default_shape(n_workers: int | None, threads_per_worker: int | None, process
 class LocalCluster(Cluster):
     """A cluster on this machine.
 
-    n_workers, threads_per_worker: default to what the machine's cores suggest (`default_shape`).
-    processes: workers are processes of their own (True), or threads of this process that get objects by reference (False).
-    memory_limit: of each worker: "auto" (its share of the machine's memory), bytes, "4GB", a share of the machine's memory (0.5), or None.
-    name: what `Client("name")` and `jupyterfut cluster` call it; by default one that tells this process.
-    detached: outlives this process and this object, and logs to a file beside its connection file; end it with `close()`, `Client.shutdown()` or
-    `jupyterfut cluster stop NAME`. host, port: where the scheduler listens. Beyond loopback a `security` with TLS files is required, unless
-    `allow_plain` says otherwise. resources: what each worker offers (`{"GPU": 1}`).
+    - `n_workers`, `threads_per_worker`: default to what the machine's cores suggest (`default_shape`).
+    - `processes`: workers are processes of their own (True), or threads of this process that get objects by reference (False).
+    - `memory_limit`: of each worker: "auto" (its share of the machine's memory), bytes, "4GB", a share of the machine's memory (0.5), or None.
+    - `name`: what `Client("name")` and `jupyterfut cluster` call it; by default one that tells this process.
+    - `detached`: outlives this process and this object, and logs to a file beside its connection file. It ends with `close()`,
+      `Client.shutdown()` or `jupyterfut cluster stop NAME`.
+    - `host`, `port`: where the scheduler listens. Beyond loopback it wants a `security` with TLS files, or `allow_plain=True`.
+    - `resources`: what each worker offers (`{"GPU": 1}`). `local_directory`: where workers spill. `settings`: in place of this process's own.
+    - `loop_thread`, `wait=False`: for a `Client` that starts the cluster on its own loop, see `launch`.
 
     Blocks until the workers have joined. With `asynchronous=True` it returns at once and is awaited (`async with LocalCluster(asynchronous=True)
     as c`). Raises WorkerStartError when the cluster does not come up, ConfigError for an option that makes no sense. A cluster that is neither
