@@ -329,6 +329,9 @@ class Callbacks:
             session.loop.call_soon_threadsafe(fn, future)
             return
         if self._thread is None:
+            if self._client.status == "closed":
+                self._call(future, fn)
+                return
             self._start()
         self._queue.put((future, fn))
 
@@ -342,17 +345,20 @@ class Callbacks:
                 self._thread = threading.Thread(target=self._run, args=(self._queue,), name="jupyterfut-callbacks", daemon=True)
                 self._thread.start()
 
-    @staticmethod
-    def _run(queue: Any) -> None:
-        import logging
-
+    @classmethod
+    def _run(cls, queue: Any) -> None:
         while (item := queue.get()) is not None:
-            future, fn = item
-            try:
-                fn(future)
-            except Exception:
-                logging.getLogger("jupyterfut.client").exception("a done callback of %s raised", future.key)
-            del item, future, fn  # the last reference must not wait for the next callback
+            cls._call(*item)
+            del item  # the last reference must not wait for the next callback
+
+    @staticmethod
+    def _call(future: Future, fn: Callable[[Future], object]) -> None:
+        try:
+            fn(future)
+        except Exception:  # the user's own, and nobody waits for it
+            import logging
+
+            logging.getLogger("jupyterfut.client").exception("a done callback of %s raised", future.key)
 
     def close(self) -> None:
         """Let the callbacks that are due run, and end the thread. From inside a callback it does not wait."""

@@ -100,7 +100,7 @@ def exception_from_failure(failure: Failure) -> BaseException:
         return RemoteError(f"{failure.kind}: {failure.text}")
     if type(failure.payload) is Local:
         error = failure.payload.value
-        return error if isinstance(error, BaseException) else RemoteError(f"{failure.kind}: {failure.text}")
+        return _copy_of(error) if isinstance(error, BaseException) else RemoteError(f"{failure.kind}: {failure.text}")
     try:
         rows = [ErrorRow(*row) for row in loads(failure.payload)]
         built = [_rebuild_row(row) for row in rows]
@@ -111,6 +111,23 @@ def exception_from_failure(failure: Failure) -> BaseException:
         if failure.traceback_text:
             error.add_note(failure.traceback_text)
         return error
+
+
+def _copy_of(error: BaseException) -> BaseException:
+    """The same exception as another object. Raising one adds the raiser's frames to its traceback, and those hold the raiser's variables: the exception
+    that is kept with a failure must not collect them."""
+    cls = type(error)
+    try:
+        reduced: Any = _builtin_base(cls, "__reduce__").__reduce__(error)
+        _, args, *state = reduced  # an exception's is (class, arguments) or (class, arguments, attributes)
+        copy: BaseException = _builtin_base(cls, "__new__").__new__(cls, *args)
+        _builtin_base(cls, "__init__").__init__(copy, *args)  # deliberately the builtin base's, see the module's first paragraph
+        if state:
+            copy.__setstate__(state[0])
+    except Exception:  # noqa: BLE001  # the user's classes may raise anything
+        return error
+    copy.__cause__, copy.__context__, copy.__suppress_context__ = error.__cause__, error.__context__, error.__suppress_context__
+    return copy.with_traceback(error.__traceback__)
 
 
 # --- at the worker

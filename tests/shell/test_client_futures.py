@@ -430,3 +430,22 @@ def test_everything_ends_with_the_client() -> None:
 
 def test_a_result_that_cannot_be_pickled_is_an_error_of_the_future() -> None:
     assert issubclass(SerializationError, TypeError)
+
+
+def test_a_raised_error_does_not_keep_the_raisers_variables(client: Client) -> None:
+    class Precious:
+        pass
+
+    failed = client.submit(div, 1, 0)
+    client.gather([failed], errors="skip")
+
+    def handle() -> weakref.ref[Precious]:
+        precious = Precious()
+        with pytest.raises(ZeroDivisionError):
+            failed.result(10)
+        return weakref.ref(precious)
+
+    ref = handle()
+    gc.collect()
+    assert ref() is None
+    assert failed.exception() is not failed.exception()
