@@ -230,7 +230,7 @@ class WorkerHello(NamedTuple):
     held_keys: list[Key]
     held_nbytes: list[int]
     held_types: list[str]
-    info: dict[str, Any]  #: host, versions, nanny, in-process flag
+    info: dict[str, Any]  #: host, versions, nanny, in-process flag; `attempts`: the highest number among calls that still run for an earlier link
 
 
 class TasksDone(NamedTuple):

@@ -51,6 +51,7 @@ class Members:
         worker.resources = dict(hello.resources)
         worker.resources_free = dict(hello.resources)
         worker.info = hello.info
+        state.attempts = max(state.attempts, int(hello.info.get("attempts", 0)))  # after a restart: numbers that an earlier scheduler gave
         worker.each_s = state.config.unknown_duration_s
         worker.last_seen = worker.last_report = state.now
         state.workers[worker.address] = worker

@@ -188,7 +188,8 @@ class WorkerMachine:
         self._say(
             WorkerHello(
                 self.address, self.name, self.nthreads, self.memory_limit_bytes, self.resources, self.pid,
-                keys, [memory.nbytes[k] for k in keys], [memory.types[k] for k in keys], self.info,
+                keys, [memory.nbytes[k] for k in keys], [memory.types[k] for k in keys],
+                {**self.info, "attempts": max(self.slots.busy, default=0)},  # of calls that still run for an earlier link: not to be given again
             )
         )  # fmt: skip
 
