@@ -10,7 +10,7 @@ from random import Random
 
 from jupyterfut.sim.workload import Fault
 
-WORKER_BLOWS = ("kill", "drop", "stall", "freeze", "fetch", "goodbye")
+WORKER_BLOWS = ("kill", "drop", "stall", "freeze", "fetch", "goodbye", "spoil")
 CLIENT_BLOWS = ("client_drop", "client_stall", "client_vanish")
 
 
@@ -26,10 +26,15 @@ def random_faults(rng: Random, workers: int, clients: int, horizon_s: float) -> 
             for_s = {"client_drop": rng.uniform(0.0, 4.0), "client_stall": rng.uniform(0.0, 10.0), "client_vanish": rng.uniform(0.0, 80.0)}[op]
             faults.append(Fault(at, op, rng.randrange(clients), for_s))
             continue
+        if rng.random() < 0.03:
+            op = rng.choice(("scheduler_restart", "scheduler_freeze", "scheduler_freeze"))
+            faults.append(Fault(at, op, 0, rng.choice((0.1, 1.0, 20.0, 60.0)) if op == "scheduler_freeze" else 0.0))
+            continue
         op = favourite if rng.random() < 0.5 else rng.choice(WORKER_BLOWS)
         for_s = {
             "kill": rng.choice((0.0, 0.01, rng.uniform(0.0, 5.0))),
             "drop": 0.0,
+            "spoil": 0.0,
             "stall": rng.choice((rng.uniform(0.0, 3.0), rng.uniform(3.0, 90.0))),
             "freeze": rng.choice((rng.uniform(0.0, 3.0), rng.uniform(3.0, 90.0))),
             "fetch": rng.uniform(0.0, 5.0),

@@ -146,6 +146,7 @@ class SimScheduler(Node):
         self.machine: SchedulerMachine = SchedulerMachine(config)
         self.workers: dict[PeerId, tuple[Link, SimWorker]] = {}
         self.peers: dict[Link, PeerId] = {}
+        self.nannies: dict[Link, PeerId] = {}
         self.roads: dict[PeerId, SchedulerRoad] = {}
         self.roads_of: dict[ClientId, SchedulerRoad] = {}
         self.road_on: dict[Link, SchedulerRoad | None] = {}  # None: the client has not said hello
@@ -164,6 +165,10 @@ class SimScheduler(Node):
         self.workers[peer] = (link, worker)
         self.peers[link] = peer
 
+    def accept_nanny(self, link: Link) -> None:
+        """A nanny's stream has come in."""
+        self.nannies[link] = self._new_peer()
+
     def accept_client(self, link: Link) -> None:
         """A client's stream has come in; its first frame will tell whose it is."""
         self.road_on[link] = None
@@ -171,6 +176,10 @@ class SimScheduler(Node):
     def on_frame(self, link: Link, messages: list[Message]) -> None:
         if link in self.road_on:
             self._client_frames(link, messages)
+            return
+        if link in self.nannies:
+            for message in messages:
+                self.post(Received(self.nannies[link], message))
             return
         peer = self.peers.get(link)
         oracle = self.world.oracle
@@ -208,6 +217,9 @@ class SimScheduler(Node):
             if road is not None:
                 self.last_lost[road.client] = self.clock.now
                 road.lose(reason)
+            return
+        if link in self.nannies:
+            self.post(LinkLost(self.nannies.pop(link), reason))
             return
         peer = self.peers.pop(link, None)
         if peer is not None:

@@ -44,6 +44,7 @@ class Oracle:
         self.loose: set[Key] = set()  # keys that reached a client by a road that keeps nothing alive
         self.shaken: set[Key] = set()  # scattered data whose worker had a bad time
         self.homes: dict[Key, dict[SimWorker, None]] = {}
+        self.schedulers_died = 0
         self.kept_keys: dict[Key, None] = {}
         self.forgiven: set[Record] = set()  # futures of sessions that are over
         self.ended_clients: set[SimClient] = set()
@@ -105,11 +106,20 @@ class Oracle:
         """A user cancels."""
         self.ever_cancelled.update(keys)
 
+    def scheduler_dies(self) -> None:
+        """All that was known is gone: sessions, scattered data."""
+        self.schedulers_died += 1
+        self.shaken.update(self.program.data)
+        self._sent.clear()
+        self.kept_keys.clear()
+
     def session_over(self, client: SimClient) -> None:
         """The scheduler does not know this client any more: only right when it was away for longer than its lease. Its futures may end."""
+        self.forgiven.update(client.machine.state.records.values())
+        if self.schedulers_died:
+            return
         away_s = self.world.now() - self.world.scheduler.last_lost.get(client.client_id, float("inf"))
         assert away_s >= self.world.config.client_lease_s, f"{client} was forgotten {away_s:.3f} s after its link was seen to break"
-        self.forgiven.update(client.machine.state.records.values())
 
     def client_ends(self, client: SimClient) -> None:
         """A client is closed, or its session is over: its futures may end as they like."""

@@ -120,6 +120,13 @@ class Run:
         world = self.world
         if world.trace is not None:
             world.trace.say(world.now(), f"{fault}")
+        if fault.op == "scheduler_restart":
+            world.restart_scheduler()
+            return
+        if fault.op == "scheduler_freeze":
+            world.scheduler.freeze()
+            world.clock.after(fault.for_s, world.scheduler.thaw)
+            return
         if fault.op.startswith("client_"):
             self._strike_client(fault, world.clients[fault.target % len(world.clients)])
             return
@@ -129,7 +136,10 @@ class Run:
             return
         if fault.op == "kill" or fault.op == "goodbye":
             if worker.alive:
-                world.kill(worker) if fault.op == "kill" else self._goodbye(name)
+                if fault.op == "kill":
+                    world.kill(worker, nanny=fault.same_address)
+                else:
+                    self._goodbye(name)
                 world.clock.after(fault.for_s, self._refill, name, fault.same_address)
         elif fault.op == "drop":
             world.drop_link(worker)
@@ -139,6 +149,8 @@ class Run:
         elif fault.op == "freeze":
             worker.freeze()
             world.clock.after(fault.for_s, worker.thaw)
+        elif fault.op == "spoil":
+            worker.spoil()
         else:
             world.fetch_fails[name] = world.fetch_fails.get(name, 0) + 1
             world.clock.after(fault.for_s, self._fetch_works, name)

@@ -68,6 +68,7 @@ class SimWorker(Node):
         self.threads: dict[tuple[Key, Attempt], Thread] = {}
         self.rejoining: deque[Thread] = deque()
         self.store: dict[Key, Payload] = {}
+        self.spoiled: set[Key] = set()  # in the store, and cannot be read any more
         self.functions: dict[FunctionId, str] = {}
         self.outcomes: list[Row | Callable[[], None]] = []
         self.task_client: SimClient | None = None
@@ -196,6 +197,8 @@ class SimWorker(Node):
         values = []
         for key in thread.order.dependencies:
             payload = thread.order.inline.get(key)
+            if payload is None and key in self.spoiled:
+                return [], [key]
             if payload is None:
                 payload = self.fresh.get(key) or self.store.get(key)
             if payload is None and thread.order.early:  # type: ignore[attr-defined]  # the call is the machine's own task
@@ -318,11 +321,17 @@ class SimWorker(Node):
     def on_store(self, effect: ev.Store) -> None:
         for key, payload in zip(effect.keys, effect.payloads, strict=True):
             self.store[key] = payload
+            self.spoiled.discard(key)
 
     def on_drop(self, effect: ev.Drop) -> None:
         for key in effect.keys:
             assert key in self.store, f"{self}: told to drop {key}, which is not in its store"
             del self.store[key]
+            self.spoiled.discard(key)
+
+    def spoil(self) -> None:
+        """Half of the results that this worker has written to its disk cannot be read any more."""
+        self.spoiled.update(key for key in self.store if key in self.world.program.calls and self.world.rng.random() < 0.5)
 
     def on_fetch(self, effect: ev.Fetch) -> None:
         self.world.fetch(self, effect.address, effect.keys, partial(self._fetched, effect.request))
@@ -335,7 +344,7 @@ class SimWorker(Node):
 
     def serve(self, keys: list[Key]) -> dict[Key, Payload]:
         """The data server's answer."""
-        return {key: self.store[key] for key in keys if key in self.store}
+        return {key: self.store[key] for key in keys if key in self.store and key not in self.spoiled}
 
     def put(self, client: ClientId, keys: list[Key], payloads: list[Payload], answer: Callable[[Failure | None], None]) -> None:
         """The data server is given scattered data."""

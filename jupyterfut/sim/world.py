@@ -30,11 +30,21 @@ from jupyterfut.sim.roads import Road
 from jupyterfut.sim.trace import Trace
 from jupyterfut.sim.workers import SimWorker
 from jupyterfut.sim.workload import Body, Call, Data, Program, WorkerPlan
-from jupyterfut.wire.messages import Failure, TaskOptions
+from jupyterfut.wire.messages import Failure, Message, NannyHello, TaskOptions, WorkerDied
 from jupyterfut.wire.payload import Payload
 
 FETCH_TIMEOUT_S = 10.0
 """How long one who fetches waits for a worker that says nothing."""
+
+
+class Deaf:
+    """An end of a link that only speaks."""
+
+    def receive(self, link: Link, messages: list[Message]) -> None:
+        """Nothing said to it matters."""
+
+    def link_lost(self, link: Link, reason: str) -> None:
+        """It does not care."""
 
 
 class World:
@@ -150,12 +160,28 @@ class World:
         if link is not None:
             link.drop()
 
-    def kill(self, worker: SimWorker) -> None:
-        """The process dies (`kill -9`): its link breaks, what it held is gone."""
+    def kill(self, worker: SimWorker, *, nanny: bool = False) -> None:
+        """The process dies (`kill -9`): its link breaks, what it held is gone. A nanny sees it and says so."""
         if worker.alive:
             worker.die()
             if worker.link is not None:
                 worker.link.drop("the process died")
+            if nanny:
+                link = self.network.connect("nanny", self.scheduler, Deaf())
+                self.scheduler.accept_nanny(link)
+                link.send(1, NannyHello(worker.name, 1, {}))
+                link.send(1, WorkerDied(worker.name, worker.machine.pid, -9, f"{worker.name} was killed"))
+                self.clock.after(1.0, link.close, 1)
+
+    def restart_scheduler(self) -> None:
+        """The scheduler's process dies, and a new one that knows nothing answers at the same address."""
+        old = self.scheduler
+        old.alive = False
+        self.oracle.scheduler_dies()
+        links = [link for link, _ in old.workers.values()] + list(old.road_on)
+        self.scheduler = SimScheduler(self, self.config)
+        for link in links:
+            link.drop("the scheduler died")
 
     def restart(self, worker: SimWorker, *, same_address: bool = False) -> SimWorker:
         """A new process in the place of a dead one."""
