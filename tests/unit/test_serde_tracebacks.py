@@ -266,10 +266,12 @@ def test_a_spoilt_payload_still_gives_an_exception() -> None:
     assert "no" in str(back)
 
 
-def test_in_process_it_is_the_exception_itself() -> None:
+def test_in_process_it_is_the_exception_as_another_object() -> None:
     error = Broken("x")
     back = arrives(boom(error), local=True)
-    assert back is error
+    assert (type(back), back.args, vars(back)) == (Broken, error.args, vars(error))
+    assert back is not error  # which is kept, and must not collect the frames of everybody who raises it
+    assert back.__traceback__ is error.__traceback__
     assert [f.name for f in traceback.extract_tb(back.__traceback__)] == ["fails", "function"]
 
 
