@@ -114,8 +114,8 @@ def exception_from_failure(failure: Failure) -> BaseException:
 
 
 def _copy_of(error: BaseException) -> BaseException:
-    """The same exception as another object. Raising one adds the raiser's frames to its traceback, and those hold the raiser's variables: the exception
-    that is kept with a failure must not collect them."""
+    """The same exception as another object. Raising one adds the raiser's frames to its traceback, and those hold the raiser's variables: the
+    exception that is kept with a failure must not collect them."""
     cls = type(error)
     try:
         reduced: Any = _builtin_base(cls, "__reduce__").__reduce__(error)

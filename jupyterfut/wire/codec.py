@@ -169,7 +169,7 @@ class _Shape:
             checks[1] = _inner_message
         columns = [index for index, text in enumerate(texts) if text.startswith("list[") and not text.endswith("| None")]
         may_be_empty = {index for index, text in enumerate(texts) if text in ("list[list[Key]]", "list[list[int]]")}
-        scope: dict[str, Any] = {"Wrong": _Wrong, "new": tuple.__new__, "cls": cls, "error": self._error, "map": map, "type": type, "len": len, "_NONE": _NONE}
+        scope: dict[str, Any] = {"Wrong": _Wrong, "new": tuple.__new__, "cls": cls, "error": self._error, "_NONE": _NONE}
         lines = ["def build(row):", f"    if len(row) != {len(texts) + 1}:", "        raise error(-1, row)"]
         lines.append(f"    _, {', '.join(f'f{i}' for i in range(len(texts)))}{',' if len(texts) == 1 else ''} = row")
         for i, text in enumerate(texts):
@@ -188,7 +188,8 @@ class _Shape:
                 lines.append(f"    if f{i} or type(f{i}) is not {_SIMPLE_EMPTY[text]}:")
             else:
                 lines.append("    if True:")
-            lines += ["        try:", f"            f{i} = check{i}(f{i})", "        except Wrong as wrong:", f"            raise error({i}, wrong) from None"]
+            lines += ["        try:", f"            f{i} = check{i}(f{i})"]
+            lines += ["        except Wrong as wrong:", f"            raise error({i}, wrong) from None"]
         if len(columns) > 1:
             first = columns[0]
             lines.append(f"    rows = len(f{first})")
@@ -196,7 +197,7 @@ class _Shape:
                 empty = f" and f{i}" if i in may_be_empty else ""
                 lines += [f"    if len(f{i}) != rows{empty}:", f"        raise error({i}, (f{i}, f{first}, {self.names[first]!r}))"]
         lines.append(f"    return new(cls, ({', '.join(f'f{i}' for i in range(len(texts)))},))")
-        exec("\n".join(lines), scope)  # noqa: S102  # our own words, from our own annotations
+        exec("\n".join(lines), scope)  # our own words, from our own annotations
         self.build: Callable[[list[Any]], Message] = scope["build"]
 
     def _error(self, field: int, what: Any) -> ProtocolError:
