@@ -262,3 +262,5 @@ def _close_at_exit() -> None:
 
 
 atexit.register(_close_at_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_open.clear)  # a fork's end is not the end of its parent's clusters

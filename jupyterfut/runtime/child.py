@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any
 
@@ -32,12 +33,11 @@ UNSENT_BYTES_LIMIT = 2**20
 """A parent that has left so much unread is not told any more."""
 
 
-def spawn(module: str, settings: dict[str, Any], *, title: str, detached: bool = False) -> subprocess.Popen[bytes]:
+def spawn(module: str, settings: dict[str, Any], *, title: str) -> subprocess.Popen[bytes]:
     """Start `module`'s `main()` in a fresh interpreter and give it `settings`. Returns at once; never blocks on the child.
 
     The child runs in a session of its own, so that Ctrl-C in a terminal, or the interrupt of a notebook kernel, reaches only the parent. `settings`
-    is completed by `sys_path`, so that what is importable here is importable there. With `detached`, the child's stdin is closed after the settings
-    and it must not take that for its parent's end.
+    is completed by `sys_path`, so that what is importable here is importable there. Whoever holds `process.stdin` holds the child's life line.
     """
     process = subprocess.Popen(
         [sys.executable, "-c", _START.format(root=_ROOT, module=module), title],
@@ -50,9 +50,22 @@ def spawn(module: str, settings: dict[str, Any], *, title: str, detached: bool =
         process.stdin.write(line)
     except BrokenPipeError:
         pass  # the child has died already: whoever watches the process learns it from its exit code
-    if detached:
-        process.stdin.close()
+    _parents_ends.add(process)
     return process
+
+
+_parents_ends: weakref.WeakSet[subprocess.Popen[bytes]] = weakref.WeakSet()
+
+
+def _close_in_fork() -> None:
+    """A process forked from this one (a multiprocessing pool, on Linux) must not hold life lines: they would outlast the parent of whom they tell."""
+    for process in list(_parents_ends):
+        if process.stdin is not None:
+            process.stdin.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_in_fork)
 
 
 class Parent:

@@ -148,6 +148,23 @@ def test_everything_ends_when_its_owner_is_killed(runtime_directory: Path) -> No
     assert list(runtime_directory.glob("jupyterfut-*")) == []
 
 
+def test_a_fork_of_the_owner_does_not_keep_the_cluster() -> None:
+    then = """
+child = os.fork()
+if child == 0:
+    os.read(0, 1)  # until the test closes it
+    sys.exit()     # with exit handlers: they must not end the parent's cluster
+print(cluster.get_client().submit(abs, -5).result(), flush=True)
+sys.stdin.read()
+"""
+    owner, pids = start(then=then)
+    assert owner.stdout is not None
+    assert owner.stdout.readline() == "5\n"
+    owner.kill()
+    for pid in pids:
+        assert wait_gone(pid, 10)
+
+
 def test_workers_end_when_their_host_is_killed() -> None:
     owner, (host, *workers) = start(then="cluster._loop_thread.run(cluster._part._gone.wait()); print(cluster, flush=True); cluster.close()")
     os.kill(host, signal.SIGKILL)
