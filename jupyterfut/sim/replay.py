@@ -113,10 +113,8 @@ def describe(failed: Failed) -> str:
     plan, world = failed.plan, failed.run.world
     lines = [f"--- seed {plan.seed}: {failed.error}", f"    at {world.now():.5f} s, after {world.events} events, in {failed.place}", ""]
     lines += [f"    {worker}" for worker in plan.workers]
-    lines.append(
-        f"    clients {plan.clients}, inline_bytes {plan.inline_bytes}, allowed_failures {plan.allowed_failures}, lease_s {plan.lease_s}, "
-        f"worker_timeout_s {plan.worker_timeout_s}, delay_s {plan.delay_s}, notice_s {plan.notice_s}"
-    )
+    lines.append(f"    {plan.clients} clients, delay_s {plan.delay_s}, notice_s {plan.notice_s}, one_process {plan.one_process}")
+    lines += [f"    {plan.config}", f"    {plan.worker_settings}"]
     named = {key for step in plan.script for key in step.keys}
     for key in [key for key in plan.program.calls if key in named]:
         lines.append(f"    {plan.program.calls[key]}")

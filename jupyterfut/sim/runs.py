@@ -7,7 +7,8 @@ rest        every future dies, every client closes; now nothing may be left in a
 
 from __future__ import annotations
 
-from jupyterfut.core.scheduler import SchedulerConfig
+from typing import Any
+
 from jupyterfut.sim import rest
 from jupyterfut.sim.clients import SimClient
 from jupyterfut.sim.trace import Trace
@@ -21,17 +22,11 @@ class Run:
 
     def __init__(self, plan: Plan, *, check_every: int = 1, trace: Trace | None = None) -> None:
         self.plan = plan
-        config = SchedulerConfig(
-            inline_bytes=plan.inline_bytes,
-            allowed_failures=plan.allowed_failures,
-            client_lease_s=plan.lease_s,
-            worker_timeout_s=plan.worker_timeout_s,
-            journal_size=20_000,
-        )
         self.world = World(
             plan.seed,
             program=plan.program,
-            config=config,
+            config=plan.config,
+            worker_settings=plan.worker_settings,
             delay_s=plan.delay_s,
             notice_s=plan.notice_s,
             one_process=plan.one_process,
@@ -39,7 +34,7 @@ class Run:
             trace=trace,
         )
         self.world.deaf_schedulers = True
-        self._downs: dict[str, int] = {}  # how many blows keep a place empty
+        self.questions = 0  # without an answer
 
     def go(self) -> None:
         """The whole story."""
@@ -102,6 +97,33 @@ class Run:
 
     def _do_gather(self, client: SimClient, step: Step) -> None:
         client.read(step.keys)
+
+    def _do_ask(self, client: SimClient, step: Step) -> None:
+        """Any question; some cannot be answered, some only later or never."""
+        rng = self.world.rng
+        keys = list(step.keys)
+        questions: list[tuple[str, dict[str, Any]]] = [
+            ("wait_for_workers", {"n": rng.randint(0, len(self.plan.workers)), "timeout_s": rng.choice((None, 0.0, 1.0))}),
+            ("wait_for_workers", {"n": 100, "timeout_s": rng.choice((0.0, 1.0, 20.0))}),
+            ("wait_for_workers", {}),
+            ("identity", {}),
+            ("nthreads", {}),
+            ("processing", {}),
+            ("has_what", {"workers": ["w0"]}),
+            ("who_has", {"keys": keys}),
+            ("who_has", {}),
+            ("why_pending", {"key": keys[0]}),
+            ("story", {"keys": keys}),
+            ("missing", {"keys": [[key, "sim://nowhere"] for key in keys]}),
+            ("no such question", {}),
+        ]
+        op, args = rng.choice(questions)
+        self.questions += 1
+        client.ask(op, args, self._answered)
+
+    def _answered(self, value: Any, failure: Any) -> None:
+        self.questions -= 1
+        assert self.questions >= 0, "a question was answered twice"
 
     def _do_leave(self, client: SimClient, step: Step) -> None:
         client.leave()
@@ -206,4 +228,8 @@ class Run:
 
     def _resolved(self) -> bool:
         world = self.world
-        return not world.pending() and not any(client.open_gathers for client in world.clients if client.alive and not client.left)
+        return (
+            not world.pending()
+            and not self.questions
+            and not any(client.open_gathers for client in world.clients if client.alive and not client.left)
+        )

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Literal, NamedTuple
 
+from jupyterfut.core.scheduler import SchedulerConfig
+from jupyterfut.core.worker.settings import WorkerSettings
 from jupyterfut.ids import Key
 from jupyterfut.wire.messages import TaskOptions
 
@@ -76,7 +78,7 @@ class Program:
 
 class Step(NamedTuple):
     """One thing that one client does. `op` is one of
-    submit, scatter, release, cancel, force_cancel, retry, share (with client `other`), fire_and_forget, gather, leave."""
+    submit, scatter, release, cancel, force_cancel, retry, share (with client `other`), fire_and_forget, gather, ask, leave."""
 
     at: float
     client: int
@@ -121,11 +123,9 @@ class Plan:
     program: Program
     script: list[Step]
     faults: list[Fault]
-    inline_bytes: int = 1_000
+    config: SchedulerConfig
+    worker_settings: WorkerSettings
     one_process: bool = False
-    allowed_failures: int = 3
-    lease_s: float = 30.0
-    worker_timeout_s: float = 30.0
     delay_s: tuple[float, float] = (0.0001, 0.002)
     notice_s: tuple[float, float] = (0.0, 0.5)
 
@@ -239,7 +239,7 @@ class _Author:
     def equal(self, inputs: list[Key]) -> list[Key]:
         """`map` over independent items."""
         options = self.options()
-        return [self.call("item", (), options) for _ in range(self.rng.randint(2, 20))]
+        return [self.call("item", (), options) for _ in range(self.rng.randint(2, 20) if self.rng.random() < 0.97 else 250)]
 
     def fib(self, inputs: list[Key]) -> list[Key]:
         """Tasks that submit tasks that submit tasks, and wait for them; equal calls are one."""
@@ -322,8 +322,11 @@ class _Author:
         rng = self.rng
         client = rng.randrange(clients)
         keys = tuple(rng.sample(known, min(len(known), rng.choice((1, 1, 2, 4)))))
-        op = rng.choices(("cancel", "force_cancel", "retry", "gather", "share", "release", "again"), (3, 1, 4, 4, 3, 2, 4))[0]
-        if op == "again":  # the same pure calls once more, from this client or another
+        op = rng.choices(("cancel", "force_cancel", "retry", "gather", "share", "release", "ask", "again"), (3, 1, 4, 4, 3, 2, 2, 4))[0]
+        if op == "again":  # the same pure calls once more, from this client or another; also those that tasks submit themselves
+            if rng.random() < 0.5:
+                keys = tuple(rng.sample(list(self.program.calls), min(len(self.program.calls), 3)))
+                known += keys
             self.script.append(Step(at, client, "submit", tuple(self._closure(keys))))
         else:
             self.script.append(Step(at, client, op, keys, rng.randrange(clients)))
@@ -393,11 +396,19 @@ def random_plan(seed: int, *, faults: bool = True) -> Plan:
         program=author.program,
         script=author.script,
         faults=random_faults(rng, len(workers), clients, horizon) if faults else [],
-        inline_bytes=rng.choice((0, 1_000, 16_000)),
+        config=SchedulerConfig(
+            inline_bytes=rng.choice((0, 1_000, 16_000)),
+            retained_bytes_limit=rng.choice((0, 200, 1_000_000, 1_000_000)),
+            allowed_failures=rng.choice((0, 1, 3, 100)),
+            client_lease_s=rng.choice((5.0, 30.0)),
+            worker_timeout_s=rng.choice((12.0, 30.0)),
+            ahead_s=rng.choice((0.0, 0.02, 0.02, 1.0)),
+            ahead_tasks=rng.choice((1, 10, 1_000)),
+            steal_min_s=rng.choice((0.0005, 0.005, 0.05)),
+            journal_size=20_000,
+        ),
+        worker_settings=WorkerSettings(lookahead_s=rng.choice((0.0, 0.01, 1.0))),
         one_process=rng.random() < 0.1,
-        allowed_failures=rng.choice((0, 1, 3, 100)),
-        lease_s=rng.choice((5.0, 30.0)),
-        worker_timeout_s=rng.choice((12.0, 30.0)),
         delay_s=rng.choice(((0.0001, 0.0002), (0.0001, 0.005), (0.001, 0.1))),
         notice_s=rng.choice(((0.0, 0.01), (0.0, 1.0))),
     )
