@@ -70,7 +70,7 @@ class Transitions:
                 continue
             row = TABLE.get((start, target))
             if row is None:
-                if start == FORGOTTEN or (start, target) in OVERTAKEN:
+                if FORGOTTEN in (start, target) or (start, target) in OVERTAKEN:
                     continue
                 raise IllegalTransition(f"{task.key}: {start} -> {target}; story: {state.journal.story(task.key)}")
             row[0](self, task, recommendations)
@@ -465,4 +465,5 @@ TABLE: dict[tuple[str, str], tuple[Callable[[Transitions, TaskState, Recommendat
 OVERTAKEN: Final = frozenset(
     ((RELEASED, QUEUED), (RELEASED, PROCESSING), (RELEASED, ERRED), (MEMORY, QUEUED), (MEMORY, PROCESSING), (ERRED, QUEUED), (ERRED, PROCESSING))
 )
-"""Recommended while the task waited; before its turn came it was let go, or its result turned up, or it failed. Nothing is to be done."""
+"""Recommended while the task waited; before its turn came it was let go, or its result turned up, or it failed. Nothing is to be done. The same goes for
+a task that was asked for again before it was forgotten."""
