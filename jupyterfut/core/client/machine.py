@@ -387,11 +387,17 @@ class ClientMachine:
 
     def _read_ready(self, message: ms.KeysReady, now: float) -> list[Any]:
         resolved = []
-        live = self._live(message.keys)
-        for record, payload, type_name, nbytes in zip(live, message.payloads, message.types, message.nbytes, strict=True):
+        strays = []
+        keys = message.keys
+        get = self.state.records.get
+        muted, departed = self.state.muted, self.state.departed  # see `_live`, which is written out here, on the hottest road
+        for key, payload, type_name, nbytes in zip(keys, message.payloads, message.types, message.nbytes, strict=True):
+            record = get(key)
             if record is None:
+                strays.append(key)
+            elif (departed and key in departed) or (muted and key in muted):
                 continue
-            if record.status == "pending":
+            elif record.status == "pending":
                 record.status = "finished"
                 record.payload = payload
                 record.type = type_name
@@ -400,12 +406,13 @@ class ClientMachine:
             elif record.status != "finished":
                 self._finish(record, payload, type_name, nbytes)
                 resolved.append(record)
-        effects = self._resolved(resolved, "finished", now)
-        if None in live:
+        effects: list[Any] = []
+        if resolved:
+            self.journal.note(now, keys if len(keys) == len(resolved) else [record.key for record in resolved], "finished")
+            effects.append(ev.Resolved(resolved))
+        if strays:
             # Mostly the news crossed our release. But data scattered by a call that gave up comes after its release, for good unless released again.
-            strays = [key for key in message.keys if key not in self.state.records]
-            if strays:
-                effects.append(Send(SCHEDULER, ms.ReleaseKeys(strays)))
+            effects.append(Send(SCHEDULER, ms.ReleaseKeys(strays)))
         return effects
 
     def _read_failed(self, message: ms.KeysFailed, now: float) -> list[Any]:

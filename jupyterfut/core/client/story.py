@@ -24,7 +24,7 @@ class BatchJournal:
 
     __slots__ = ("batches", "kept", "size")
 
-    def __init__(self, size: int = 100_000) -> None:
+    def __init__(self, size: int = 10_000) -> None:
         self.batches: deque[tuple[float, Sequence[Key], str, Any]] = deque()
         self.size = size
         self.kept = 0
