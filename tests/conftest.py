@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from jupyterfut import config
+
 PATIENCE_S = 5.0
 
 
@@ -34,7 +36,7 @@ def no_leaks(request: pytest.FixtureRequest, runtime_directory: Path) -> Iterato
     if request.node.get_closest_marker("leaks_allowed") is not None:
         yield
         return
-    threads, processes, descriptors = set(threading.enumerate()), _children(), _descriptors()
+    threads, processes, descriptors = _threads(), _children(), _descriptors()
     yield
     deadline = time.monotonic() + PATIENCE_S
     leaks = [
@@ -55,14 +57,20 @@ def runtime_directory(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyt
         monkeypatch.delenv(name)
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(directory))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(directory / "config"))
+    monkeypatch.setattr(config, "_chosen", [])
+    config._read.cache_clear()
     return directory
 
 
 def _leaked_threads(before: set[threading.Thread], deadline: float) -> list[str]:
-    for thread in set(threading.enumerate()) - before:
-        if not isinstance(thread, threading._DummyThread):
-            thread.join(max(0.0, deadline - time.monotonic()))
-    return [f"thread {thread.name!r}" for thread in set(threading.enumerate()) - before]
+    for thread in _threads() - before:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return [f"thread {thread.name!r}" for thread in _threads() - before]
+
+
+def _threads() -> set[threading.Thread]:
+    """All but those that a living event loop keeps for blocking calls: they end with the loop, and a loop left open is found by its descriptors."""
+    return {thread for thread in threading.enumerate() if not thread.name.startswith(("asyncio_", "uvloop_"))}
 
 
 def _leaked_processes(before: dict[int, str], mark: str, deadline: float) -> list[str]:

@@ -12,11 +12,6 @@ from jupyterfut import config
 from jupyterfut.errors import ConfigError
 
 
-@pytest.fixture(autouse=True)
-def fresh() -> None:
-    config._read.cache_clear()
-
-
 def write_file(text: str) -> Path:
     import os
 
