@@ -167,8 +167,9 @@ class Dispatch:
     def _nearest(self, task: TaskState, worker: WorkerState, placed: dict[WorkerState, list[TaskState]]) -> WorkerState:
         """Where to send a task with inputs, when it is `worker`'s turn.
 
-        Large inputs draw it to the worker that holds most of their bytes. Small ones travel along and could go anywhere; but their maker's neighbourhood is
-        kept together as long as that worker is hardly busier, since what is next to them can then be sent ahead (a stencil's inner cells).
+        Large inputs draw it to the worker that holds most of their bytes. Small ones travel along and could go anywhere; but their maker's
+        neighbourhood is kept together as long as that worker is hardly busier, since what is next to them can then be sent ahead (a stencil's
+        inner cells).
         """
         large: dict[WorkerState, int] = {}
         small: dict[WorkerState, int] = {}
@@ -227,7 +228,8 @@ class Dispatch:
         if not all(worker.resources_free[name] >= amount for name, amount in resources):
             return False
         if suspect:
-            return len(worker.processing) - worker.blocked < worker.nthreads and not any(task.deaths and not task.blocked for task in worker.processing)
+            alone = not any(task.deaths and not task.blocked for task in worker.processing)
+            return alone and len(worker.processing) - worker.blocked < worker.nthreads
         return self.room(worker) > 0
 
     # --- ahead
@@ -302,7 +304,8 @@ class Dispatch:
     # --- taking back
 
     def balance(self) -> float | None:
-        """Ask tasks back from crowded workers for idle ones. Returns when to look again although nothing may have happened until then; None: there is no use in it."""
+        """Ask tasks back from crowded workers for idle ones. Returns when to look again although nothing may have happened until then; None: there
+        is no use in it."""
         state = self.state
         config = state.config
         now = state.now

@@ -70,7 +70,8 @@ def _check_task(state: State, key: str, task: TaskState) -> None:
         if task.ahead:
             for dependency in task.dependencies:
                 made_there = dependency.state == PROCESSING and dependency.worker is worker
-                _demand(state, task, made_there or dependency.function is None or dependency.state in (MEMORY, WAITING, QUEUED, PROCESSING), f"ahead of {dependency}")
+                alive = dependency.function is None or dependency.state in (MEMORY, WAITING, QUEUED, PROCESSING)
+                _demand(state, task, made_there or alive, f"ahead of {dependency}")
     _demand(state, task, (task.failure is not None) == (at == ERRED), f"failure {task.failure}")
     _demand(state, task, at == MEMORY or (not task.who_has and task.payload is None), "holds a result that it should not have")
     _demand(state, task, at != MEMORY or bool(task.who_has) or task.payload is not None, "in memory nowhere")

@@ -2,8 +2,8 @@
 
 Tasks nearly always arrive in order, so each priority has a lane (a deque) and append and pop cost the same however long it is; a heap would cost
 20 comparisons a task at a million tasks. A task that comes late (it ran before and its worker died) goes into the lane's small heap of latecomers.
-Nothing is ever taken from the middle: a task that leaves without having been taken (cancelled, an input lost) is noted in `ghosts`, and one entry of it is
-passed over for each time that it left; it may have been queued again by then. `length` counts queued tasks only.
+Nothing is ever taken from the middle: a task that leaves without having been taken (cancelled, an input lost) is noted in `ghosts`, and one entry
+of it is passed over for each time that it left; it may have been queued again by then. `length` counts queued tasks only.
 """
 
 from __future__ import annotations

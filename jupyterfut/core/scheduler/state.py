@@ -173,7 +173,8 @@ class WorkerState:
     """One worker that is here."""
 
     __slots__ = (
-        "address", "ahead_parked", "alone", "blocked", "clients", "each_s", "functions", "has", "info", "last_report", "last_seen", "memory_limit_bytes",
+        "address", "ahead_parked", "alone", "blocked", "clients", "each_s", "functions", "has", "info", "last_report", "last_seen",
+        "memory_limit_bytes",
         "metrics", "name", "nbytes", "nthreads", "occupancy_s", "outbox", "peer", "pid", "processing", "resources", "resources_free",
         "steal_not_before", "tier",
     )  # fmt: skip
