@@ -73,7 +73,8 @@ class Members:
         unwanted = []
         for key, nbytes, type_name in zip(hello.held_keys, hello.held_nbytes, hello.held_types, strict=True):
             task = state.tasks.get(key)
-            if task is None or not task.needed or task.options.actor:
+            stale = task is not None and task.state != MEMORY and task in self.transitions.with_futures
+            if task is None or not task.needed or task.options.actor or stale:
                 unwanted.append(key)
                 continue
             if task.state != MEMORY:

@@ -58,6 +58,7 @@ class Transitions:
         # forgotten itself, they stay known, so that they can be made again too. (Rare, so it has no place in each task.)
         self.looks_for: dict[TaskState, tuple[TaskState, ...]] = {}
         self.looked_for: dict[TaskState, int] = {}  # by how many
+        self.with_futures: dict[TaskState, None] = {}  # their results contained futures when they were made; a copy without them is worth nothing
 
     def settle(self, recommendations: Recommendations) -> None:
         """Run these and all that follows from them."""
@@ -171,6 +172,7 @@ class Transitions:
     def hold_in_result(self, task: TaskState, keys: list[Key]) -> None:
         """The result contains futures of these keys."""
         task.result_holds = self.hold(keys)
+        self.with_futures[task] = None
 
     def _leave_inputs(self, task: TaskState, recommendations: Recommendations) -> None:
         for dependency in task.dependencies:
@@ -357,6 +359,7 @@ class Transitions:
             self.unhold(task, recommendations)
         if task in self.looks_for:
             self._look_no_more(task, recommendations)
+        self.with_futures.pop(task, None)
         self.leave_graph(task, recommendations)
         function = task.function
         if function is not None:
@@ -465,5 +468,5 @@ TABLE: dict[tuple[str, str], tuple[Callable[[Transitions, TaskState, Recommendat
 OVERTAKEN: Final = frozenset(
     ((RELEASED, QUEUED), (RELEASED, PROCESSING), (RELEASED, ERRED), (MEMORY, QUEUED), (MEMORY, PROCESSING), (ERRED, QUEUED), (ERRED, PROCESSING))
 )
-"""Recommended while the task waited; before its turn came it was let go, or its result turned up, or it failed. Nothing is to be done. The same goes for
-a task that was asked for again before it was forgotten."""
+"""Recommended while the task waited; before its turn came it was let go, or its result turned up, or it failed. Nothing is to be done. The same
+goes for a task that was asked for again before it was forgotten."""

@@ -73,6 +73,7 @@ def _check_memory(machine: WorkerMachine) -> None:
     _claim(machine, memory.total_nbytes == sum(memory.nbytes.values()), "the total is not the sum of sizes")
     _claim(machine, memory.doomed <= memory.pins.keys(), "doomed without a pin")
     _claim(machine, memory.actors <= memory.nbytes.keys(), "an actor that is not held")
+    _claim(machine, memory.bound <= memory.nbytes.keys(), "a result with futures that is not held")
 
 
 def _check_fetches(machine: WorkerMachine) -> None:

@@ -240,7 +240,7 @@ class WorkerMachine:
         """The scheduler of these tasks counts this worker as lost: forget what has not started, stop telling of what has."""
         transitions.leave(self, list(self.tasks.values()), "link lost", now)
         self.stealing.clear()
-        self._drop(list(self.memory.actors))
+        self._drop(sorted(self.memory.actors | self.memory.bound))
         if self.functions:
             self.effects.append(DropFunctions(list(self.functions)))
             self.functions.clear()
@@ -349,6 +349,7 @@ class WorkerMachine:
             actors = [task.key for task in tasks if task.actor]
             if actors:
                 self.memory.actors.update(actors)
+            self.memory.bound.update(holds)
             self.effects.append(Store(keys, payloads, nbytes))
             if self.awaited:
                 transitions.arrive(self, keys, now)

@@ -12,7 +12,7 @@ from jupyterfut.ids import Key
 class Memory:
     """Keys held, with size and type name."""
 
-    __slots__ = ("actors", "doomed", "nbytes", "pins", "total_nbytes", "types")
+    __slots__ = ("actors", "bound", "doomed", "nbytes", "pins", "total_nbytes", "types")
 
     def __init__(self) -> None:
         self.nbytes: dict[Key, int] = {}
@@ -20,6 +20,7 @@ class Memory:
         self.pins: dict[Key, int] = {}  #: how many tasks need the key; never 0
         self.doomed: set[Key] = set()
         self.actors: set[Key] = set()  #: never sent, never offered to another scheduler
+        self.bound: set[Key] = set()  #: results that contain futures, which only the scheduler that was told so keeps alive: never offered either
         self.total_nbytes = 0
 
     def add_all(self, keys: list[Key], nbytes: list[int], types: list[str]) -> None:
@@ -39,6 +40,7 @@ class Memory:
         self.pins.pop(key, None)
         self.doomed.discard(key)
         self.actors.discard(key)
+        self.bound.discard(key)
 
     def pin(self, key: Key, count: int = 1) -> None:
         """`count` more tasks need this key."""
