@@ -57,6 +57,11 @@ class SimFuture:
         return self.record.status != "pending"
 
     @property
+    def at_hand(self) -> bool:
+        """Whether `result()` can answer at once: a large result has to be fetched first, which may take as long as anything."""
+        return self.record.status != "pending" and (self.record.status != "finished" or self.record.payload is not None)
+
+    @property
     def value(self) -> int:
         """The small result of a finished task."""
         assert self.record.payload is not None, self

@@ -50,6 +50,7 @@ def check_rest(world: World) -> None:
     transitions = world.scheduler.machine.transitions
     assert not transitions.looks_for, f"futures in opaque arguments are left: {transitions.looks_for}"
     assert not transitions.looked_for, f"futures in opaque arguments are left: {transitions.looked_for}"
+    assert not transitions.with_futures, f"results with futures are left: {transitions.with_futures}"
     assert not state.parked, "parked requests are left"
     assert not state.retained_bytes, f"{state.retained_bytes} bytes are kept for nobody"
     assert not any(worker.processing or worker.has or worker.blocked for worker in state.workers.values()), "workers have something on their accounts"

@@ -244,7 +244,7 @@ class SimWorker(Node):
                 self._take_slot(thread)
             else:
                 assert type(pause) is Results
-                if not all(future.done for future in pause.futures) and not thread.seceded:
+                if not all(future.at_hand for future in pause.futures) and not thread.seceded:
                     self._leave_slot(thread)
                 pause.futures[0].client.gather(pause.futures, partial(self.after, 0.0, self._results, thread))
                 return

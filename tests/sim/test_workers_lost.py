@@ -188,3 +188,41 @@ def test_an_empty_worker_at_an_old_address(world: World, same_address: bool) -> 
     world.run(until=lambda: "big" in b.store)
     world.run()
     assert fut.status == "finished" and world.runs(fut) == 2
+
+
+def test_a_result_with_futures_inside_is_made_again_and_not_brought_back(world: World) -> None:
+    """Seed 32221: the worker brought the result back, but what kept its futures alive was gone with the link."""
+    (a,) = world.workers(1)
+    children = [world.define(f"child-{i}", duration_s=0.5) for i in range(2)]
+    parent = world.submit("parent", body="futures", children=children, nbytes=1_000_000)
+    world.run()
+    world.drop_link(a)
+    world.run(until=world.lost(a))
+    world.run(until=lambda: parent.status == "finished" and world.here(a))
+    world.user.read([parent.key])
+    world.run()
+    assert [world.user.futures[child][0].status for child in children] == ["finished"] * 2
+
+
+def test_a_new_scheduler_does_not_mix_up_old_calls_with_its_own(world: World) -> None:
+    """Attempt numbers begin anew with a scheduler, and calls of the old one still run on workers that outlived it."""
+    (a,) = world.workers(1, nthreads=2)
+    old = [world.submit(f"old-{i}", duration_s=10.0) for i in range(2)]
+    world.run(for_s=1.0)
+    world.restart_scheduler()
+    world.run(until=lambda: world.user.welcomes == 2 and world.here(a))
+    assert [fut.status for fut in old] == ["cancelled"] * 2
+    new = [world.submit(f"new-{i}") for i in range(5)]
+    world.run()
+    assert [fut.status for fut in new] == ["finished"] * 5
+
+
+def test_a_scheduler_that_was_suspended_goes_on(world: World) -> None:
+    world.workers(2)
+    futures = [world.submit(f"x-{i}", duration_s=1.0) for i in range(10)]
+    world.run(for_s=1.5)
+    world.scheduler.freeze()
+    world.run(for_s=500.0)
+    world.scheduler.thaw()
+    world.run()
+    assert all(fut.status == "finished" for fut in futures)
