@@ -242,7 +242,7 @@ class WorkerMachine:
         self.stealing.clear()
         self._drop(sorted(self.memory.actors | self.memory.bound))
         if self.functions:
-            self.effects.append(DropFunctions(list(self.functions)))
+            self.effects.append(DropFunctions(sorted(self.functions)))
             self.functions.clear()
         failure = Failure("ConnectionFailed", reason, None, "", Key(""))
         self.effects += [AnswerPut(token, failure) for token in self.puts.values()]
