@@ -7,6 +7,7 @@ when some machine, store or thread keeps something that nobody wants.
 from __future__ import annotations
 
 from jupyterfut.core.client.invariants import check_at_rest as check_client_at_rest
+from jupyterfut.core.scheduler.invariants import at_rest as at_rest_in_scheduler
 from jupyterfut.sim.world import World
 
 REST_S = 400.0
@@ -46,14 +47,13 @@ def check_rest(world: World) -> None:
     """Nothing is left in any machine."""
     check_machines(world)
     state = world.scheduler.machine.state
+    left = at_rest_in_scheduler(world.scheduler.machine)
+    assert not left, f"the scheduler keeps {left}"
     assert not state.functions, f"functions are left: {list(state.functions)}"
     transitions = world.scheduler.machine.transitions
     assert not transitions.looks_for, f"futures in opaque arguments are left: {transitions.looks_for}"
     assert not transitions.looked_for, f"futures in opaque arguments are left: {transitions.looked_for}"
     assert not transitions.with_futures, f"results with futures are left: {transitions.with_futures}"
-    assert not state.parked, "parked requests are left"
-    assert not state.retained_bytes, f"{state.retained_bytes} bytes are kept for nobody"
-    assert not any(worker.processing or worker.has or worker.blocked for worker in state.workers.values()), "workers have something on their accounts"
     for client in world.clients:
         if client.left:
             assert client.client_id not in state.clients, f"{client} has left, and is still on record"
