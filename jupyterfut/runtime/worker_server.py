@@ -149,6 +149,7 @@ class Worker:
         try:
             self._listener: Listener = await listen(self._listen_address(), on_stream, security=self._security, hello=self._data_server.hello)
         except (OSError, JupyterfutError, ValueError):
+            await self._data_server.close()
             self.status = "closed"
             self._finished.set()
             raise
