@@ -14,11 +14,13 @@ from types import FunctionType
 from typing import Any, NamedTuple
 
 import cloudpickle
+from IPython.display import display as ipython_display
 
 from jupyterfut.client.client import Client
 from jupyterfut.client.current import get_client
 from jupyterfut.client.futures import Future
 from jupyterfut.errors import SerializationError
+from jupyterfut.notebook.outputs import worker_display
 from jupyterfut.serde.calls import Dep
 
 
@@ -42,6 +44,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
             return Dep(index).__reduce__()
         if isinstance(value, Client):
             return get_client, ()  # on the worker: the client that lives there
+        if value is ipython_display:
+            return worker_display, ()
         return super().reducer_override(value)
 
 

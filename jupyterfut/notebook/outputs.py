@@ -70,8 +70,6 @@ def collecting() -> Iterator[list[Output]]:
         _running += 1
         if _running == 1:
             sys.stdout = _SortedOut(sys.stdout)  # a text file, as far as print and its users know
-            if not hasattr(builtins, "display"):
-                vars(builtins)["display"] = display  # as IPython does
     outer, _here.outputs = _here.outputs, []
     try:
         yield _here.outputs
@@ -86,11 +84,17 @@ def collecting() -> Iterator[list[Output]]:
 def display(*objects: Any, **options: Any) -> None:
     """`display` of code that runs on a worker: the objects are shown under the cell that was submitted. Options of IPython's own are accepted and
     have no effect."""
+    if _here.outputs is None:  # nobody's cell: a function that was made in one, called in a notebook or a script
+        elsewhere: Callable[..., Any] = getattr(builtins, "display", print)
+        elsewhere(*objects, **({} if elsewhere is print else options))
+        return
     for value in objects:
-        if _here.outputs is None:
-            print(repr(value), file=sys.stdout)  # noqa: T201  # nobody's cell: what display does in plain Python
-        else:
-            _here.outputs.append(value if options.get("raw") and isinstance(value, dict) else bundle(value))
+        _here.outputs.append(value if options.get("raw") and isinstance(value, dict) else bundle(value))
+
+
+def worker_display() -> Callable[..., None]:
+    """What IPython's own `display` becomes on its way to a worker."""
+    return display
 
 
 def bundle(value: Any) -> Bundle:

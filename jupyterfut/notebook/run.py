@@ -22,7 +22,7 @@ from types import FunctionType
 from typing import Any, NamedTuple
 
 from jupyterfut.errors import SerializationError
-from jupyterfut.notebook.outputs import Output, bundle, collecting
+from jupyterfut.notebook.outputs import Output, bundle, collecting, display
 from jupyterfut.serde.calls import loads_call
 from jupyterfut.wire.payload import Blob
 
@@ -99,6 +99,7 @@ def namespace_of(anchor: FunctionType) -> dict[str, Any]:
     namespace = anchor.__globals__
     namespace["__name__"] = "__main__"
     namespace["get_ipython"] = _get_shell
+    namespace["display"] = display
     return namespace
 
 

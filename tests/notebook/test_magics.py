@@ -381,9 +381,10 @@ def test_last_expression_replaces_the_cells_output(notebook: Notebook) -> None:
 
 
 def test_waiting_shows_it_as_any_cell_does(notebook: Notebook, capsys: pytest.CaptureFixture[str]) -> None:
-    notebook.run("%%submit --wait\nprint('working')\ndisplay('shown')\n6 * 7")
+    notebook.run("from IPython.display import display as also\ndef f(): also('shown')")
+    notebook.run("%%submit --wait\nprint('working')\ndisplay('shown')\nf()\n6 * 7")
     assert capsys.readouterr().out == "working\n"
-    assert notebook.shown.shown == [("'shown'", False), ("42", False)]
+    assert notebook.shown.shown == [("'shown'", False), ("'shown'", False), ("42", False)]
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,16 @@ def test_what_is_shown_keeps_its_order() -> None:
     assert run("print(1)\n4", "", shows=False).outputs == ["1\n"]
 
 
+def test_display_outside_of_a_cell_is_the_notebooks(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    shown: list[Any] = []
+    monkeypatch.setattr("builtins.display", lambda *objects, **options: shown.append((objects, options)), raising=False)
+    display(1, 2, raw=True)
+    assert shown == [((1, 2), {"raw": True})]
+    monkeypatch.delattr("builtins.display")
+    display(1, 2, raw=True)
+    assert capsys.readouterr().out == "1 2\n"
+
+
 def test_richer_forms() -> None:
     class Picture:
         def __repr__(self) -> str:
@@ -103,10 +113,10 @@ def test_threads_do_not_mix(capsys: pytest.CaptureFixture[str]) -> None:
         thread.start()
     together.wait()
     print("mine")
-    display("mine too")
+    print("mine too")
     together.wait()
     for thread in threads:
         thread.join()
     assert seen == {"a": ["a\n" * 100], "b": ["b\n" * 100]}
-    assert capsys.readouterr().out == "mine\n'mine too'\n"
+    assert capsys.readouterr().out == "mine\nmine too\n"
     assert sys.stdout is real
