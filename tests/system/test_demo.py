@@ -99,6 +99,15 @@ def test_both_ways_give_the_same() -> None:
     assert grown.tasks == 8 + len(plain.measures)
 
 
+@pytest.mark.parametrize(("arguments", "files"), [([], demo.FILES), (["--quick"], demo.QUICK_FILES), (["--files", "3"], 3), (["--all"], None)])
+def test_how_many_files(monkeypatch: pytest.MonkeyPatch, arguments: list[str], files: int | None) -> None:
+    asked: list[int | None] = []
+    monkeypatch.setattr(demo_work, "library_files", lambda limit: asked.append(limit) or [])
+    monkeypatch.setattr(demo, "compare", lambda files, workers, progress: 0)
+    assert demo.main(arguments) == 0
+    assert asked == [files]
+
+
 def test_measures() -> None:
     method = "    def f(self, a):\n        if a and self.b:\n            return [x for x in a]\n        return None\n"
     one = demo_work.measure(demo_work.Function("m.f", method))
