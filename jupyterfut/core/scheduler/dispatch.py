@@ -51,6 +51,8 @@ class Dispatch:
         self.state.touched[worker] = None
         del worker.processing[task]
         worker.occupancy_s = worker.occupancy_s - task.estimate_s if worker.processing else 0.0
+        if not worker.processing:
+            worker.ahead_parked.clear()  # nothing is made here that they could follow
         if task.blocked:
             task.blocked = False
             worker.blocked -= 1

@@ -220,6 +220,8 @@ def finish_many(state: State, transitions: Transitions, worker: WorkerState, mes
     state.retained_bytes = retained
     worker.nbytes += nbytes_sum
     worker.occupancy_s = worker.occupancy_s - released_s if processing else 0.0
+    if not processing:
+        worker.ahead_parked.clear()  # nothing is made here that they could follow
     state.touched[worker] = None
     state.journal.batch(state.now, message.keys, "done", worker.name)
     return stale

@@ -118,23 +118,19 @@ def _follow(machine: WorkerMachine, now: float) -> None:
     chain of microsecond calls runs as quickly as calls without inputs. (With more threads another one would come too early.)"""
     tasks, slots, awaited = machine.tasks, machine.slots, machine.awaited
     followers = machine.followers
-    taken: list[Task] = []
+    taken: dict[Task, None] = {}
     for _ in range(len(followers)):
         task = followers[0]
         if task.state == "waiting" and not task.followed and task.missing <= FOLLOW_MISSING:
             makers = [tasks.get(key) for key in task.needs if key in awaited]
-            if all(maker is not None and maker.state in ("handed", "following") for maker in makers):
+            if all(maker is not None and (maker.state in ("handed", "following") or maker in taken) for maker in makers):
                 if not slots.take(task):
                     break  # no room now
-                task.state = "following"
-                task.followed = task.early = True
-                taken.append(task)
+                taken[task] = None
             elif all(maker is not None for maker in makers):
                 break  # its turn comes when they are handed over
         followers.popleft()
-    if taken:
-        machine.effects.append(Run([*taken]))
-        machine.journal.entries.extend([(now, task.key, "following", task.attempt) for task in taken])
+    move(machine, list(taken), "following", "following", now)
 
 
 def fall_back(machine: WorkerMachine, task: Task, now: float) -> None:
@@ -173,6 +169,13 @@ def _to_ready(machine: WorkerMachine, tasks: list[Task]) -> None:
 def _to_handed(machine: WorkerMachine, tasks: list[Task]) -> None:
     for task in tasks:
         task.state = "handed"
+    machine.effects.append(Run([*tasks]))
+
+
+def _to_following(machine: WorkerMachine, tasks: list[Task]) -> None:
+    for task in tasks:
+        task.state = "following"
+        task.followed = task.early = True
     machine.effects.append(Run([*tasks]))
 
 
@@ -263,6 +266,7 @@ TRANSITIONS: dict[tuple[State, State], Callable[[WorkerMachine, list[Task]], Non
     ("new", "ready"): _to_ready,
     ("waiting", "ready"): _to_ready,
     ("ready", "handed"): _to_handed,
+    ("waiting", "following"): _to_following,
     ("following", "handed"): _following_to_handed,
     ("following", "waiting"): _to_waiting,
     ("handed", "ready"): _to_ready,
