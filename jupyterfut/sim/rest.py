@@ -32,13 +32,14 @@ def settle(world: World, *, leaving: int | None = None, limit_s: float = REST_S)
 
 def at_rest(world: World) -> bool:
     """Whether nothing is left of any task anywhere and nothing is under way."""
-    if world.scheduler.machine.state.tasks or world.clock.foreground:
+    state = world.scheduler.machine.state
+    if state.tasks or state.parked or world.clock.foreground:
         return False
     for worker in world.places.values():  # calls that nobody wants may have run until now, and used their client
         if worker.task_client is not None and worker.task_client.functions:
             worker.task_client.forget_functions()
             return False
-    if any(client.client_id in world.scheduler.machine.state.clients for client in world.clients if client.left):
+    if any(client.client_id in state.clients for client in world.clients if client.left):
         return False  # it left before it was welcomed: its lease has to end
     return all(not worker.store and not worker.machine.tasks for worker in world.places.values() if worker.alive)
 
