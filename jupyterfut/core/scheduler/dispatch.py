@@ -397,9 +397,11 @@ class Convoy:
 
 
 def matches(worker: WorkerState, names: tuple[str, ...]) -> bool:
-    """Whether one of `names` (an address, a host, or a worker's name) means this worker."""
+    """Whether one of `names` (an address, a host, or a worker's name) means this worker. The name is the one that it gave itself, also when it is called
+    otherwise here, because it came before its predecessor was seen to be gone."""
+    given = worker.info.get("name")
     for name in names:
-        if name == worker.name or name == worker.address:
+        if name in (worker.name, worker.address, given):
             return True
         rest = worker.address.partition("://")[2]
         if name == rest or name == rest.rpartition(":")[0]:

@@ -50,7 +50,7 @@ class Members:
         worker.memory_limit_bytes = hello.memory_limit_bytes
         worker.resources = dict(hello.resources)
         worker.resources_free = dict(hello.resources)
-        worker.info = hello.info
+        worker.info = {**hello.info, "name": hello.name}  # who asks for that name means this one too
         state.attempts = max(state.attempts, int(hello.info.get("attempts", 0)))  # after a restart: numbers that an earlier scheduler gave
         worker.each_s = state.config.unknown_duration_s
         worker.last_seen = worker.last_report = state.now
