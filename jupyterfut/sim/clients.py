@@ -184,6 +184,7 @@ class SimClient(Node):
             futures.append(self._take(record))
             if not new:
                 continue
+            self.world.oracle.submitted(key)
             if call.function not in self.functions:
                 self.functions[call.function] = None
                 defined.append(ev.DefineFunction(function_id(call.function), call.function.encode(), call.function))
@@ -300,6 +301,7 @@ class SimClient(Node):
         """`client.retry(futures)`."""
         records = [self.futures[key][0].record for key in keys if key in self.futures]
         if records:
+            self.world.oracle.retried([record.key for record in records])
             self._queue(ev.Retry(records))
 
     def keep(self, keys: Iterable[Key]) -> None:

@@ -40,7 +40,10 @@ class Oracle:
         self.failed_runs: Counter[Key] = Counter()
         self.deaths: Counter[Key] = Counter()  # workers that the scheduler lost while the key was sent to them
         self.attempts: Counter[Key] = Counter()  # rows of Compute
-        self.ever_cancelled: set[Key] = set()  # by anybody, in any way
+        self.cancelled_for_all: set[Key] = set()  # with `force`
+        self.cancelled_by: dict[SimClient, set[Key]] = {}
+        self.rows: Counter[Key] = Counter()  # how often a client, or a task, has submitted a call that it had no future of
+        self.told_again: set[Key] = set()  # cancelled or retried by anybody: these and what stands on them may run more than once
         self.loose: set[Key] = set()  # keys that reached a client by a road that keeps nothing alive
         self.shaken: set[Key] = set()  # scattered data whose worker had a bad time
         self.homes: dict[Key, dict[SimWorker, None]] = {}
@@ -104,7 +107,21 @@ class Oracle:
 
     def cancelled(self, client: SimClient, keys: Iterable[Key], force: bool) -> None:
         """A user cancels."""
-        self.ever_cancelled.update(keys)
+        (self.cancelled_for_all if force else self.cancelled_by.setdefault(client, set())).update(keys)
+        self.told_again.update(keys)
+
+    def _may_be_cancelled(self, client: SimClient, closure: frozenset[Key]) -> bool:
+        mine: set[Key] = self.cancelled_by.get(client, set())
+        return not closure.isdisjoint(self.cancelled_for_all) or not closure.isdisjoint(mine)
+
+    def retried(self, keys: Iterable[Key]) -> None:
+        """A user says `retry`."""
+        for key in keys:
+            self.told_again |= self.closure(key)
+
+    def submitted(self, key: Key) -> None:
+        """A row leaves a client."""
+        self.rows[key] += 1
 
     def scheduler_dies(self) -> None:
         """All that was known is gone: sessions, scattered data."""
@@ -185,7 +202,8 @@ class Oracle:
             assert record.failure is not None
             self._error_is_right(client, key, record.failure)
         elif status == "cancelled":
-            assert self.closure(key) & self.ever_cancelled, f"{client}: {key} is cancelled ({record.reason}); nobody cancelled it or an input"
+            right = self._may_be_cancelled(client, self.closure(key))
+            assert right, f"{client}: {key} is cancelled ({record.reason}); nobody cancelled it or an input"
         elif client.worker is None:  # a task may run on when its own key is wanted no more; what it then hears is between it and nobody
             lost = self.closure(key) & (self.shaken | self.loose)
             assert lost, f"{client}: {key} is lost ({record.reason}); nothing that it stands on was"
@@ -227,9 +245,9 @@ class Oracle:
             assert any(self.deaths[other] > limit for other in closure), f"{where}: too few workers died"
             assert any(other in failure.text for other in closure), f"{where}: it names no task"
         elif failure.kind == "CancelledError":
-            assert closure & self.ever_cancelled, f"{where}: nobody cancelled"
+            assert closure & self.loose or self._may_be_cancelled(client, closure), f"{where}: nobody cancelled"
         elif failure.kind in ("LostData", "NoSuchKey"):
-            assert closure & (self.shaken | self.loose | self.ever_cancelled), f"{where}: nothing was lost"
+            assert closure & (self.shaken | self.loose), f"{where}: nothing was lost"
         else:
             raise AssertionError(f"{where}: no such error is in the program")
 
@@ -239,6 +257,14 @@ class Oracle:
         """What was fired and forgotten has run to its end (or could not)."""
         for key in self.kept_keys:
             closure = self.closure(key)
-            if closure & (self.ever_cancelled | self.shaken | self.loose) or any(self.failed_runs[k] or self.deaths[k] for k in closure):
+            if closure & (self.told_again | self.shaken | self.loose) or any(self.failed_runs[k] or self.deaths[k] for k in closure):
                 continue
             assert self.runs[key], f"{key} was fired and forgotten, and never ran"
+
+    def check_runs(self) -> None:
+        """Without faults, a call runs once for each time that it was submitted anew, and no more."""
+        for key, runs in self.runs.items():
+            call = self.program.calls[key]
+            if self.told_again.isdisjoint(self.closure(key)):
+                allowed = max(self.rows[key], 1) * (1 + call.options.retries + call.reschedules)
+                assert runs <= allowed, f"{key} ran {runs} times and was submitted {self.rows[key]} times"

@@ -49,6 +49,8 @@ class Run:
         world.run(for_s=1.0)  # the last tasks end as well
         rest.settle(world, leaving=self.plan.seed, limit_s=rest.REST_S + 2 * work_s)
         world.oracle.check_kept()
+        if not self.plan.faults:
+            world.oracle.check_runs()
 
     # --- play
 

@@ -156,6 +156,8 @@ class SimWorker(Node):
             assert call.key == order.key, f"{order.key} came with the arguments of {call.key}"
             assert self.functions.get(order.function) == call.function, f"{self}: {order.key} calls {order.function}, which is not here"
             assert list(call.dependencies) == list(order.dependencies), f"{order.key}: dependencies {order.dependencies}"
+            wanted = call.options.workers
+            assert not wanted or call.options.allow_other_workers or self.name in wanted, f"{order.key} is for {wanted} only, and came to {self.name}"
             thread = Thread(order, call)
             assert (thread.key, thread.attempt) not in self.threads, f"{self}: {order.key} attempt {order.attempt} is run twice"
             self.threads[thread.key, thread.attempt] = thread

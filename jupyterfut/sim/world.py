@@ -102,7 +102,7 @@ class World:
     def start_worker(self, plan: WorkerPlan, address: Address | None = None) -> SimWorker:
         """A worker process starts in a place."""
         if address is None:
-            address = Address(f"sim://{plan.name}:{len(self.by_address) + 1}")
+            address = Address(f"sim://10.0.0.1:{len(self.by_address) + 1}")
         worker = SimWorker(self, plan, address)
         self.places[plan.name] = worker
         self.by_address[address] = worker

@@ -186,3 +186,14 @@ def test_suspects_take_their_resources_too(world: World) -> None:
     while any(fut.status == "pending" for fut in futures):
         world.run(for_s=0.1)
         assert sum(thread.started for thread in a.threads.values()) <= 1
+
+
+def test_a_successor_answers_to_its_name_although_its_predecessor_was_still_on_record(world: World) -> None:
+    (a,) = world.workers(1)
+    world.network.notice_range_s = (2.0, 3.0)
+    world.kill(a)
+    b = world.restart(a)
+    world.run(until=lambda: world.here(b))
+    fut = world.submit("x", workers=[a.name])
+    world.run()
+    assert fut.status == "finished" and "x" in b.store
