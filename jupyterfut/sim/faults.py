@@ -10,7 +10,7 @@ from random import Random
 
 from jupyterfut.sim.workload import Fault
 
-WORKER_BLOWS = ("kill", "drop", "stall", "freeze", "fetch", "goodbye", "spoil")
+WORKER_BLOWS = ("kill", "drop", "stall", "freeze", "fetch", "goodbye", "spoil", "memory")
 CLIENT_BLOWS = ("client_drop", "client_stall", "client_vanish")
 
 
@@ -35,6 +35,7 @@ def random_faults(rng: Random, workers: int, clients: int, horizon_s: float) -> 
             "kill": rng.choice((0.0, 0.01, rng.uniform(0.0, 5.0))),
             "drop": 0.0,
             "spoil": 0.0,
+            "memory": rng.uniform(0.0, 5.0),
             "stall": rng.choice((rng.uniform(0.0, 3.0), rng.uniform(3.0, 90.0))),
             "freeze": rng.choice((rng.uniform(0.0, 3.0), rng.uniform(3.0, 90.0))),
             "fetch": rng.uniform(0.0, 5.0),

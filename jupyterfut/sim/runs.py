@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from jupyterfut.core.worker.events import MemoryShort
 from jupyterfut.sim import rest
 from jupyterfut.sim.clients import SimClient
 from jupyterfut.sim.trace import Trace
@@ -175,6 +176,9 @@ class Run:
             world.clock.after(fault.for_s, worker.thaw)
         elif fault.op == "spoil":
             worker.spoil()
+        elif fault.op == "memory":
+            worker.enter(worker.post, (MemoryShort(True),))
+            worker.after(fault.for_s, worker.post, MemoryShort(False))
         else:
             world.fetch_fails[name] = world.fetch_fails.get(name, 0) + 1
             world.clock.after(fault.for_s, self._fetch_works, name)

@@ -92,8 +92,9 @@ class Fault(NamedTuple):
 
     What strikes a worker: `kill` (it dies, and comes back empty after `for_s`), `drop` (its link breaks), `stall` (its link is silent for `for_s`),
     `freeze` (the process stands still for `for_s`), `goodbye` (it leaves in order, a new one comes after `for_s`), `fetch` (most fetches from it fail
-    for `for_s`), `spoil` (half of its results cannot be read any more). What strikes a client: `client_drop`, `client_stall`, `client_vanish` (it is
-    away for `for_s`, perhaps longer than its lease). What strikes all: `scheduler_freeze`, and `scheduler_restart` (a new one, which knows nothing).
+    for `for_s`), `spoil` (half of its results cannot be read any more), `memory` (it is short of it for `for_s`). What strikes a client:
+    `client_drop`, `client_stall`, `client_vanish` (it is away for `for_s`, perhaps longer than its lease). What strikes all: `scheduler_freeze`, and
+    `scheduler_restart` (a new one, which knows nothing).
     """
 
     at: float
