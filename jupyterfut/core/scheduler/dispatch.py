@@ -173,6 +173,8 @@ class Dispatch:
         neighbourhood is kept together as long as that worker is hardly busier, since what is next to them can then be sent ahead (a stencil's
         inner cells).
         """
+        if task.stolen:
+            return worker  # it was taken back from where it would be drawn to
         large: dict[WorkerState, int] = {}
         small: dict[WorkerState, int] = {}
         for dependency in task.dependencies:
@@ -328,9 +330,9 @@ class Dispatch:
             excess -= sum(task.stealing for task in islice(reversed(victim.processing), STEAL_LOOK))
             if excess <= 0:
                 continue
+            victim.steal_not_before = now + config.steal_min_s
             tasks = self._loot(victim, max(1, min(excess, excess // 2 + thieves)))
             if tasks:
-                victim.steal_not_before = now + config.steal_min_s
                 for task in tasks:
                     task.stealing = True
                     post.append(state, victim.outbox, StealTasks([task.key], [task.attempt]))
@@ -338,7 +340,10 @@ class Dispatch:
         return again
 
     def _loot(self, victim: WorkerState, count: int) -> list[TaskState]:
-        """Up to `count` of the victim's latest tasks that could run elsewhere right now."""
+        """Up to `count` of the victim's latest tasks that could run elsewhere right now. Its threads keep what they need: what was sent ahead
+        follows others and is no work for them yet."""
+        runnable = sum(not (task.ahead or task.blocked or task.stealing) for task in victim.processing)
+        count = min(count, runnable - victim.nthreads)
         tasks: list[TaskState] = []
         for task in islice(reversed(victim.processing), max(STEAL_LOOK, count)):
             if len(tasks) >= count:
@@ -397,8 +402,8 @@ class Convoy:
 
 
 def matches(worker: WorkerState, names: tuple[str, ...]) -> bool:
-    """Whether one of `names` (an address, a host, or a worker's name) means this worker. The name is the one that it gave itself, also when it is called
-    otherwise here, because it came before its predecessor was seen to be gone."""
+    """Whether one of `names` (an address, a host, or a worker's name) means this worker. The name is the one that it gave itself, also when it is
+    called otherwise here, because it came before its predecessor was seen to be gone."""
     given = worker.info.get("name")
     for name in names:
         if name in (worker.name, worker.address, given):

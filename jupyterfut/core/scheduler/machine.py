@@ -431,6 +431,7 @@ class SchedulerMachine:
             if task is not None:
                 task.stealing = False
                 if given:
+                    task.stolen = True
                     recommendations.append((task, WAITING))
         self.transitions.settle(recommendations)
 

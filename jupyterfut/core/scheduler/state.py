@@ -120,6 +120,7 @@ class TaskState:
         "seq",
         "state",
         "stealing",
+        "stolen",
         "type",
         "waiters",
         "wanted_by",
@@ -149,6 +150,7 @@ class TaskState:
         self.ahead = False  # PROCESSING: sent before its inputs were there
         self.blocked = False  # PROCESSING: has left its slot
         self.stealing = False  # PROCESSING: asked back
+        self.stolen = False  # was given back once for an idle worker: its inputs do not draw it any more
         self.who_has: tuple[WorkerState, ...] = ()
         self.payload: Payload | None = None  # MEMORY: the result, when small
         self.type = ""
