@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import select
+import signal
 import sys
 import threading
 import time
@@ -20,6 +21,10 @@ import pytest
 from jupyterfut import config
 
 PATIENCE_S = 5.0
+
+
+# A shell starts what it puts into the background with Ctrl-C ignored, and Python leaves it so. Here, and in the processes that tests start, it counts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")
