@@ -23,7 +23,7 @@ from jupyterfut import config
 PATIENCE_S = 5.0
 
 
-# A shell starts what it puts into the background with Ctrl-C ignored, and Python leaves it so. Here, and in the processes that tests start, it counts.
+# A shell starts what it puts into the background with Ctrl-C ignored, and Python leaves it so. Here, and in the processes tests start, it counts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
