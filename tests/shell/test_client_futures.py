@@ -223,7 +223,8 @@ def test_dropped_futures_let_the_cluster_forget(client: Client) -> None:
     assert key in client.futures
     del future
     gc.collect()
-    assert client.who_has([key]) == {key: []}  # the question travels behind the release
+    client.who_has([key])  # may leave in one batch with the release, and before it
+    assert client.who_has([key]) == {key: []}  # this question travels behind it
     assert key not in client.futures
 
 
