@@ -144,7 +144,7 @@ class Scheduler:
         hello = messages[0]
         if type(hello) is ClientHello:
             known = self._clients.get(hello.client)
-            if hello.resume and known is not None:
+            if known is not None and self.machine.knows(hello):
                 self._links[known].attach(stream, acknowledged)
                 self._on_messages(known, messages)
                 return

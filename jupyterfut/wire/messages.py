@@ -49,11 +49,16 @@ class Failure(NamedTuple):
 
 
 class ClientHello(NamedTuple):
-    """First message of a client. With `resume` it asks for the state that its lease kept."""
+    """First message of a client. With `resume` it asks for the state that its lease kept.
+
+    Each `Welcome(resumed=False)` begins a new conversation, which both ends count. A client whose link breaks before such a welcome reaches it asks
+    for a conversation that is over, although the scheduler knows the client: the number tells.
+    """
 
     client: ClientId
     name: str
     resume: bool
+    conversation: int = 0  #: the conversation to go on with; the next one, if it is over
 
 
 class Functions(NamedTuple):

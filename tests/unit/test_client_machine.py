@@ -304,7 +304,7 @@ def test_a_session_that_was_resumed_changes_nothing(world: World) -> None:
     world.said()
     world.post(ev.Connected())
     world.hear(ms.Welcome(True, {}))
-    assert world.said() == [ms.ClientHello("client-1", "me", True)]
+    assert world.said() == [ms.ClientHello("client-1", "me", True, 1)]
     assert x.status == "pending"
 
 

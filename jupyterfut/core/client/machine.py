@@ -49,7 +49,7 @@ class ClientMachine:
 
     >>> machine = ClientMachine(ClientId("client-1"), "me")
     >>> machine.handle(ev.Connected(), 0.0)
-    [Send(peer=0, message=ClientHello(client='client-1', name='me', resume=False))]
+    [Send(peer=0, message=ClientHello(client='client-1', name='me', resume=False, conversation=0))]
     """
 
     def __init__(self, client: ClientId, name: str, journal: BatchJournal | None = None) -> None:
@@ -101,7 +101,7 @@ class ClientMachine:
     # --- the link
 
     def _on_connected(self, event: ev.Connected, now: float) -> list[Any]:
-        return [Send(SCHEDULER, ms.ClientHello(self.client, self.name, self.state.welcomed))]
+        return [Send(SCHEDULER, ms.ClientHello(self.client, self.name, self.state.welcomed, self.state.conversation))]
 
     def _read_welcome(self, message: ms.Welcome, now: float) -> list[Any]:
         state = self.state
@@ -111,6 +111,8 @@ class ClientMachine:
                 "the scheduler does not know this client any more: its link was down longer than its lease, or the scheduler is a new one", now
             )
         state.welcomed = True
+        if not message.resumed:
+            state.conversation += 1
         effects.append(ev.Welcomed(message.resumed, message.info))
         return effects
 

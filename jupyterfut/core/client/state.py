@@ -56,7 +56,7 @@ class Function:
 class ClientState:
     """All live records by key, the functions, and the questions without an answer."""
 
-    __slots__ = ("askers", "departed", "fences", "functions", "left", "muted", "next_question", "records", "welcomed")
+    __slots__ = ("askers", "conversation", "departed", "fences", "functions", "left", "muted", "next_question", "records", "welcomed")
 
     def __init__(self) -> None:
         self.records: dict[Key, Record] = {}
@@ -67,6 +67,7 @@ class ClientState:
         self.muted: dict[Key, int] = {}  #: key -> the fence whose answer ends the time in which old answers may come
         self.fences: dict[int, set[Key]] = {}  #: fences without an answer, by the number of their question
         self.welcomed = False  #: a scheduler keeps a session of this client
+        self.conversation = 0  #: how often a scheduler has begun anew with this client
         self.left = False  #: closed for good
 
     def hold(self, key: Key) -> tuple[Record, bool]:

@@ -35,7 +35,7 @@ from jupyterfut.core.scheduler.state import (
     with_member,
     without_member,
 )
-from jupyterfut.core.scheduler.transitions import Recommendations, Transitions
+from jupyterfut.core.scheduler.transitions import Recommendations, Transitions, lacked_input
 from jupyterfut.ids import Key, PeerId
 from jupyterfut.wire import messages as m
 
@@ -127,6 +127,11 @@ class SchedulerMachine:
         if effects:
             self._effects = []
         return effects
+
+    def knows(self, hello: m.ClientHello) -> bool:
+        """For the shell, before it gives this hello to the machine: whether the client may go on with its conversation, so that its peer is the
+        one that it was."""
+        return self.members.knows(hello)
 
     def next_wake(self) -> float | None:
         """When to send a `Tick` at the latest. Costs nothing that grows with the cluster: whether workers live is looked at a few times per
@@ -224,7 +229,12 @@ class SchedulerMachine:
             key = message.keys[i]
             task = tasks.get(key)
             if task is not None and (task.function is not None or task.state not in (RELEASED, ERRED)):
-                self._want_task(client, task, recommendations)
+                if task.state is ERRED and lacked_input(task):  # this client may know the input that was missing then
+                    task.wanted_by = with_member(task.wanted_by, client)
+                    wanted[task] = None
+                    recommendations.append((task, WAITING))
+                else:
+                    self._want_task(client, task, recommendations)
                 continue
             if function is None:
                 failure = m.Failure("ProtocolError", f"{key}: the function {message.function} was never sent", None, "", key)

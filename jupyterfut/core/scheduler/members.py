@@ -79,7 +79,7 @@ class Members:
                 continue
             if task.state != MEMORY:
                 task.nbytes = nbytes
-                task.type = type_name
+                task.type = type_name or task.type  # a copy that was fetched came without it
                 recommendations.append((task, MEMORY))
             self.transitions.add_replica(task, worker)
         if unwanted:
@@ -129,7 +129,7 @@ class Members:
     def welcome_client(self, peer: PeerId, hello: ClientHello, worker: WorkerState | None, effects: list[Effect]) -> None:
         state = self.state
         client = state.clients.get(hello.client)
-        if client is not None and client.worker is worker and (hello.resume or client.peer == peer):
+        if client is not None and client.worker is worker and (self.knows(hello) or client.peer == peer):
             if client.peer != peer:
                 effects.append(Close(client.peer, "the client has connected again"))
                 state.peers.pop(client.peer, None)
@@ -143,13 +143,18 @@ class Members:
                 effects.append(Close(client.peer, "a client with the same id has connected"))
                 state.peers.pop(client.peer, None)
             self.forget_client(client)
-        client = ClientState(hello.client, hello.name, peer, worker)
+        client = ClientState(hello.client, hello.name, peer, worker, hello.conversation + 1)
         state.clients[hello.client] = client
         if worker is None:
             state.peers[peer] = client
         else:
             worker.clients[hello.client] = client
         post.append(state, client.outbox, Welcome(False, self.facts()))
+
+    def knows(self, hello: ClientHello) -> bool:
+        """Whether a client may go on where it was."""
+        client = self.state.clients.get(hello.client)
+        return client is not None and hello.resume and hello.conversation == client.conversation
 
     def client_away(self, client: ClientState) -> None:
         client.away_until = self.state.now + self.state.config.client_lease_s

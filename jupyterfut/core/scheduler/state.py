@@ -215,9 +215,9 @@ class WorkerState:
 class ClientState:
     """One client; `worker` is set for one that lives inside that worker's tasks."""
 
-    __slots__ = ("alone", "away_until", "functions", "id", "name", "outbox", "peer", "wanted", "worker")
+    __slots__ = ("alone", "away_until", "conversation", "functions", "id", "name", "outbox", "peer", "wanted", "worker")
 
-    def __init__(self, client_id: ClientId, name: str, peer: PeerId, worker: WorkerState | None) -> None:
+    def __init__(self, client_id: ClientId, name: str, peer: PeerId, worker: WorkerState | None, conversation: int) -> None:
         self.id = client_id
         self.name = name
         self.peer = peer
@@ -227,6 +227,7 @@ class ClientState:
         self.wanted: dict[TaskState, None] = {}
         self.functions: dict[FunctionState, None] = {}
         self.away_until: float | None = None  # the link is down; the lease ends then
+        self.conversation = conversation  # as the client counts them, once it has heard of this one
 
     def __repr__(self) -> str:
         return f"<Client {self.id}>"
