@@ -196,7 +196,9 @@ class SimScheduler(Node):
             hello = first.messages[0]
             assert type(hello) is ClientHello, first
             road = self.roads_of.get(hello.client)
-            new = road is None or not hello.resume
+            new = road is None or not self.machine.knows(hello)
+            if new and hello.resume:
+                self.world.oracle.session_over(hello.client, known=road is not None)
             if road is None or new:
                 road = SchedulerRoad(self, self._new_peer(), hello.client)
                 self.roads[road.peer] = road

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from jupyterfut.core.client.state import Record
-from jupyterfut.ids import Key, PeerId
+from jupyterfut.ids import ClientId, Key, PeerId
 from jupyterfut.sim.execution import failure_text
 from jupyterfut.sim.values import SMALL, decode, mix
 from jupyterfut.sim.workload import ALWAYS
@@ -48,6 +48,7 @@ class Oracle:
         self.shaken: set[Key] = set()  # scattered data whose worker had a bad time
         self.homes: dict[Key, dict[SimWorker, None]] = {}
         self.schedulers_died = 0
+        self.begun_anew: set[ClientId] = set()  # clients that have not heard yet that their session is over
         self.kept_keys: dict[Key, None] = {}
         self.forgiven: set[Record] = set()  # futures of sessions that are over
         self.ended_clients: set[SimClient] = set()
@@ -130,13 +131,19 @@ class Oracle:
         self._sent.clear()
         self.kept_keys.clear()
 
-    def session_over(self, client: SimClient) -> None:
-        """The scheduler does not know this client any more: only right when it was away for longer than its lease. Its futures may end."""
+    def session_over(self, client: ClientId, *, known: bool) -> None:
+        """The scheduler begins anew with a client that wanted to go on: only right when it was away for longer than its lease. If it was told so and
+        did not hear it, it may be told again, although it is `known` by then."""
+        if not self.schedulers_died and client not in self.begun_anew:
+            away_s = self.world.now() - self.world.scheduler.last_lost.get(client, float("inf"))
+            assert not known, f"{client} is known, and was not let in"
+            assert away_s >= self.world.config.client_lease_s, f"{client} was forgotten {away_s:.3f} s after its link was seen to break"
+        self.begun_anew.add(client)
+
+    def forgive(self, client: SimClient) -> None:
+        """A client hears that its session is over: its futures may end."""
+        self.begun_anew.discard(client.client_id)
         self.forgiven.update(client.machine.state.records.values())
-        if self.schedulers_died:
-            return
-        away_s = self.world.now() - self.world.scheduler.last_lost.get(client.client_id, float("inf"))
-        assert away_s >= self.world.config.client_lease_s, f"{client} was forgotten {away_s:.3f} s after its link was seen to break"
 
     def client_ends(self, client: SimClient) -> None:
         """A client is closed, or its session is over: its futures may end as they like."""

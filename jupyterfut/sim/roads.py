@@ -97,7 +97,7 @@ class Road:
         welcome = frame.messages[0]
         assert type(welcome) is Welcome, frame
         if not welcome.resumed and self.client.machine.state.welcomed:
-            self.world.oracle.session_over(self.client)
+            self.world.oracle.forgive(self.client)
             self.session = Session()
         for message in self.session.receive(frame):
             self.client.post(Received(PeerId(0), message))

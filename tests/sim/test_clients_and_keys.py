@@ -209,3 +209,18 @@ def test_data_of_a_scatter_that_gave_up_does_not_stay(world: World) -> None:
     world.heal(a)
     world.run(for_s=1.0)
     assert not a.store and not world.scheduler.machine.state.tasks
+
+
+def test_a_client_that_did_not_hear_that_its_session_is_over_is_told_again(world: World) -> None:
+    """Its frames are numbered for the old conversation, and the scheduler has begun a new one with it already."""
+    world.workers(1)
+    old = [world.submit(f"old-{i}") for i in range(20)]
+    world.run()
+    world.restart_scheduler()
+    world.run(until=lambda: world.user.client_id in world.scheduler.machine.state.clients)
+    world.user.road.link.drop()
+    world.run(until=lambda: world.user.welcomes == 2)
+    assert {fut.status for fut in old} == {"lost"}
+    new = [world.submit(f"new-{i}") for i in range(20)]
+    world.run()
+    assert {fut.status for fut in new} == {"finished"}
