@@ -436,3 +436,15 @@ def test_a_client_inside_a_task_ends_with_its_worker() -> None:
     assert any(type(mm) is m.AsClient and mm.message.keys == ["y"] for mm in c.heard(100, m.AsClient) if type(mm.message) is m.KeysReady)
     c.handle(LinkLost(100, "cable"))
     assert "y" not in c.machine.state.tasks and "g" not in c.machine.state.functions
+
+
+def test_a_task_that_lacked_an_input_runs_once_somebody_makes_it() -> None:
+    c = Cluster(clients=2)
+    c.submit("b", after=["a"], client=0)
+    assert c.heard(1, m.KeysFailed)
+    c.submit("a", client=1)
+    c.submit("b", after=["a"], client=1)
+    attempts = c.sent()
+    assert list(attempts) == ["a", "b"] and m.KeysPending(["b"]) in c.heard(1)
+    c.done(0, attempts)
+    assert c.ready(0) == ["b"] and c.ready(1) == ["a", "b"]

@@ -423,6 +423,12 @@ class Transitions:
                 recommendations.append((task, RELEASED))
 
 
+def lacked_input(task: TaskState) -> bool:
+    """Whether the task failed because an input was not known: no fault of its own, and over as soon as somebody makes the input."""
+    failure = task.failure
+    return failure is not None and failure.payload is None and failure.kind == "CancelledError"
+
+
 def lost_data(task: TaskState) -> Failure:
     if not task.type:
         text = f"the input {task.key!r} is not known any more: it was cancelled, or its last future was released"
