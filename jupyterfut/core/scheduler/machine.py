@@ -296,7 +296,7 @@ class SchedulerMachine:
         for key in message.keys:
             task = self.state.tasks.get(key)
             if task is None:
-                post.append(self.state, client.outbox, m.KeysLost([key], f"the scheduler does not know {key!r} any more: its last future was gone"))
+                post.append(self.state, client.outbox, m.KeysLost([key], unknown(key)))
             else:
                 self._want_task(client, task, recommendations)
         self.transitions.settle(recommendations)
@@ -329,9 +329,17 @@ class SchedulerMachine:
         self.transitions.settle(recommendations)
 
     def _retry(self, client: ClientState, message: m.RetryKeys) -> None:
-        """Failed tasks run again; first those of their inputs that failed."""
+        """Failed tasks run again; first those of their inputs that failed. What nothing can make again is as lost as it was."""
         recommendations: Recommendations = []
-        seen: dict[TaskState, None] = {task: None for task in map(self.state.tasks.get, message.keys) if task is not None}
+        seen: dict[TaskState, None] = {}
+        for key in message.keys:
+            task = self.state.tasks.get(key)
+            if task is None:
+                post.append(self.state, client.outbox, m.KeysLost([key], unknown(key)))
+            elif task.function is None and task.failure is not None:
+                post.append(self.state, client.outbox, m.KeysLost([key], task.failure.text))
+            else:
+                seen[task] = None
         for task in (pending := list(seen)):
             if task.state == ERRED:
                 for dependency in task.dependencies:
@@ -513,3 +521,8 @@ class SchedulerMachine:
         if worker is not None and worker.pid == message.pid:
             self._effects.append(Close(worker.peer, message.text))
             self.members.lose_worker(worker, message.text, self._effects)
+
+
+def unknown(key: Key) -> str:
+    """Why a key is lost that is not in the table."""
+    return f"the scheduler does not know {key!r} any more: its last future was gone"

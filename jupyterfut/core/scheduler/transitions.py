@@ -81,7 +81,9 @@ class Transitions:
     # --- towards the result
 
     def ask(self, task: TaskState, recommendations: Recommendations) -> None:
-        """released -> waiting: somebody needs it; so it needs its inputs."""
+        """released -> waiting: somebody needs it (still), so it needs its inputs."""
+        if not task.needed:
+            return
         if task.function is None:  # scattered data that was let go: nothing can make it again
             task.failure = lost_data(task)
             recommendations.append((task, ERRED))
