@@ -41,7 +41,7 @@ def at_rest(world: World) -> bool:
             return False
     if any(client.client_id in state.clients for client in world.clients if client.left):
         return False  # it left before it was welcomed: its lease has to end
-    return all(not worker.store and not worker.machine.tasks for worker in world.places.values() if worker.alive)
+    return all(not (worker.store or worker.machine.tasks or worker.threads) for worker in world.places.values() if worker.alive)
 
 
 def check_rest(world: World) -> None:

@@ -69,6 +69,7 @@ class SimWorker(Node):
         self.rejoining: deque[Thread] = deque()
         self.store: dict[Key, Payload] = {}
         self.spoiled: set[Key] = set()  # in the store, and cannot be read any more
+        self.given_up: set[Key] = set()  # were spoiled, and dropped for it: calls that were handed over before may still look for them
         self.functions: dict[FunctionId, str] = {}
         self.outcomes: list[Row | Callable[[], None]] = []
         self.task_client: SimClient | None = None
@@ -203,7 +204,7 @@ class SimWorker(Node):
                 return [], [key]
             if payload is None:
                 payload = self.fresh.get(key) or self.store.get(key)
-            if payload is None and thread.order.early:  # type: ignore[attr-defined]  # the call is the machine's own task
+            if payload is None and (key in self.given_up or thread.order.early):  # type: ignore[attr-defined]  # the call is the machine's own task
                 return [], [key]
             assert payload is not None, f"{self}: {thread.key} attempt {thread.attempt} starts, and its input {key} is not here"
             value = decode(payload)[0]
@@ -329,7 +330,9 @@ class SimWorker(Node):
         for key in effect.keys:
             assert key in self.store, f"{self}: told to drop {key}, which is not in its store"
             del self.store[key]
-            self.spoiled.discard(key)
+            if key in self.spoiled:
+                self.spoiled.discard(key)
+                self.given_up.add(key)
 
     def spoil(self) -> None:
         """Half of the results that this worker has written to its disk cannot be read any more."""

@@ -224,3 +224,21 @@ def test_a_client_that_did_not_hear_that_its_session_is_over_is_told_again(world
     new = [world.submit(f"new-{i}") for i in range(20)]
     world.run()
     assert {fut.status for fut in new} == {"finished"}
+
+
+def test_retrying_what_nothing_can_make_again_ends_at_once(world: World) -> None:
+    """Seed 100755: the client waited for an answer that nobody gave."""
+    (a,) = world.workers(1)
+    one, two = world.client(), world.client()
+    world.run(until=lambda: one.welcomes == two.welcomes == 1)
+    world.oracle.loose.add(Key("gone"))
+    world.define("gone")
+    (gone,) = two.want(keys("gone"))
+    data = world.scatter("int-1", client=one, nbytes=1_000_000)
+    world.run()
+    world.kill(a)
+    world.run(until=lambda: data.status == "lost")
+    one.retry(keys("int-1"))
+    two.retry(keys("gone"))
+    world.run()
+    assert data.status == gone.status == "lost"
