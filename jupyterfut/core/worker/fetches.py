@@ -3,12 +3,19 @@
 Keys wait in one batch a peer while that peer's last request is open, so a peer has at most one open request and batches grow under load. A key's
 sources are tried one after the other, the least loaded first; when none is left, the tasks that need the key go back to the scheduler with the list
 of those who did not have it.
+
+A peer that gave nothing is asked again only after a while, which doubles each time. The scheduler may well send the same task once more at once
+(there is no other holder, or no other worker for it): without the pause the two would play ball as fast as they can.
 """
 
 from __future__ import annotations
 
 from jupyterfut.core.worker.events import Fetch
 from jupyterfut.ids import Address, Key
+
+SHUN_FIRST_S = 0.05
+"""So long a peer that gave nothing is left alone; doubles with each time in a row, up to `SHUN_MAX_S`."""
+SHUN_MAX_S = 5.0
 
 
 class Wanted:
@@ -30,7 +37,7 @@ class Wanted:
 class Fetches:
     """All keys that are being fetched, and all requests that are open."""
 
-    __slots__ = ("_next", "batches", "me", "open_by_peer", "requests", "wanted")
+    __slots__ = ("_next", "batches", "me", "open_by_peer", "requests", "shunned", "wanted")
 
     def __init__(self, me: Address) -> None:
         self.me = me
@@ -38,6 +45,7 @@ class Fetches:
         self.batches: dict[Address, dict[Key, None]] = {}  #: peer -> keys to ask for next; never empty
         self.open_by_peer: dict[Address, int] = {}
         self.requests: dict[int, tuple[Address, list[Key]]] = {}
+        self.shunned: dict[Address, tuple[float, float]] = {}  #: peers that gave nothing the last time: (until when, for how long)
         self._next = 1
 
     def want(self, key: Key, sources: list[Address]) -> bool:
@@ -57,10 +65,12 @@ class Fetches:
         if wanted is not None:
             self._leave_batch(wanted)
 
-    def start(self) -> list[Fetch]:
-        """Requests to send now: one for every peer that has a batch and no open request."""
+    def start(self, now: float) -> list[Fetch]:
+        """Requests to send now: one for every peer that has a batch and no open request, and is not shunned."""
         fetches = []
         for peer in [p for p in self.batches if p not in self.open_by_peer]:
+            if peer in self.shunned and now < self.shunned[peer][0]:
+                continue
             keys = list(self.batches.pop(peer))
             request = self._next
             self._next += 1
@@ -70,6 +80,21 @@ class Fetches:
                 self.wanted[key].request = request
             fetches.append(Fetch(request, peer, keys))
         return fetches
+
+    def next_wake(self) -> float | None:
+        """When a shunned peer that has a batch may be asked."""
+        if not self.shunned:
+            return None
+        return min((self.shunned[peer][0] for peer in self.batches if peer in self.shunned and peer not in self.open_by_peer), default=None)
+
+    def gave(self, peer: Address, something: bool, now: float) -> None:
+        """What came of a request: the peer is trusted again, or shunned (for longer)."""
+        if something:
+            self.shunned.pop(peer, None)
+            return
+        for_s = min(2 * self.shunned[peer][1], SHUN_MAX_S) if peer in self.shunned else SHUN_FIRST_S
+        self.shunned = {other: span for other, span in self.shunned.items() if now < span[0] + 10 * SHUN_MAX_S}  # those of old are forgotten
+        self.shunned[peer] = (now + for_s, for_s)
 
     def close(self, request: int) -> tuple[Address, list[Key]]:
         """The request was answered, or never will be: who was asked, and for what."""
@@ -106,9 +131,9 @@ class Fetches:
         self.batches.setdefault(peer, {})[wanted.key] = None
         return True
 
-    def _load(self, peer: Address) -> int:
+    def _load(self, peer: Address) -> tuple[bool, int]:
         request = self.open_by_peer.get(peer)
-        return len(self.batches.get(peer, ())) + (len(self.requests[request][1]) if request is not None else 0)
+        return peer in self.shunned, len(self.batches.get(peer, ())) + (len(self.requests[request][1]) if request is not None else 0)
 
     def _leave_batch(self, wanted: Wanted) -> None:
         if wanted.request is None and wanted.peer is not None:

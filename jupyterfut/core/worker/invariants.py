@@ -81,7 +81,7 @@ def _check_fetches(machine: WorkerMachine) -> None:
     _claim(machine, fetches.wanted.keys() <= machine.awaited.keys(), "fetched for nobody", *(fetches.wanted.keys() - machine.awaited.keys()))
     _claim(machine, fetches.open_by_peer == {peer: number for number, (peer, _) in fetches.requests.items()}, "two requests open with one peer")
     for peer, batch in fetches.batches.items():
-        _claim(machine, bool(batch) and peer in fetches.open_by_peer, f"a batch for {peer} is not under way")
+        _claim(machine, bool(batch) and (peer in fetches.open_by_peer or peer in fetches.shunned), f"a batch for {peer} is not under way")
         for key in batch:
             wanted = fetches.wanted.get(key)
             _claim(machine, wanted is not None and wanted.peer == peer and wanted.request is None, f"in the batch of {peer} by mistake", key)

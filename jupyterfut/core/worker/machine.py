@@ -155,7 +155,8 @@ class WorkerMachine:
 
     def next_wake(self) -> float | None:
         """When a `Tick` is wanted although nothing happened; None: never."""
-        return self.link.next_wake()
+        link, fetches = self.link.next_wake(), self.fetches.next_wake()
+        return link if fetches is None else fetches if link is None else min(link, fetches)
 
     def story(self, *keys: str) -> list[Entry]:
         """What the journal remembers of these keys, oldest first."""
@@ -235,6 +236,7 @@ class WorkerMachine:
         if link.beat_at is not None and now >= link.beat_at:
             link.beat_at = now + link.heartbeat_s
             self.effects.append(Beat(self.metrics()))
+        self.effects += self.fetches.start(now)
 
     def _forget_scheduler(self, reason: str, now: float) -> None:
         """The scheduler of these tasks counts this worker as lost: forget what has not started, stop telling of what has."""
@@ -287,7 +289,7 @@ class WorkerMachine:
             hopeless = transitions.begin_with_inputs(self, new, rows, where, now)
             if hopeless:
                 self._give_back({key: [self.address] for key in hopeless}, now)
-            self.effects += self.fetches.start()
+            self.effects += self.fetches.start(now)
         else:
             transitions.begin(self, new, now)
         transitions.hand_over(self, now)
@@ -435,15 +437,17 @@ class WorkerMachine:
             transitions.arrive(self, keys, now)
         got = set(event.keys)
         refused = [key for key in asked if key not in got]
+        self.fetches.gave(peer, bool(got) or not asked, now)
         self._after_fetch(self.fetches.refused(event.request, peer, refused), now)
 
     def _on_fetch_failed(self, event: FetchFailed, now: float) -> None:
         peer, asked = self.fetches.close(event.request)
+        self.fetches.gave(peer, False, now)
         self._after_fetch(self.fetches.refused(event.request, peer, asked) + self.fetches.unreachable(peer), now)
 
     def _after_fetch(self, exhausted: list[Wanted], now: float) -> None:
         self._give_back({wanted.key: wanted.tried for wanted in exhausted}, now)
-        self.effects += self.fetches.start()
+        self.effects += self.fetches.start(now)
         transitions.hand_over(self, now)
 
     def _on_data_put(self, event: DataPut, now: float) -> None:
