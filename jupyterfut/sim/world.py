@@ -76,7 +76,8 @@ class World:
         self.network = Network(self.clock, Random(seed + 2_000_003), delay_s, notice_s)
         self.oracle = Oracle(self)
         self.stalled: dict[str, list[Link]] = {}  # names of processes whose links are silent, and those links
-        self.fetch_fails: dict[str, int] = {}  # names of workers from which nothing can be fetched, and how many faults say so
+        self.fetch_fails: dict[str, int] = {}  # names of workers from which most fetches fail, and how many faults say so
+        self.cut_off: dict[str, None] = {}  # names of workers from which nothing can be fetched
         self.scheduler = SimScheduler(self, self.config)
         self.places: dict[str, SimWorker] = {}  # who is, or was last, in each worker's place
         self.by_address: dict[Address, SimWorker] = {}
@@ -173,6 +174,17 @@ class World:
                 link.send(1, WorkerDied(worker.name, worker.machine.pid, -9, f"{worker.name} was killed"))
                 self.clock.after(1.0, link.close, 1)
 
+    def cut_roads_from(self, worker: SimWorker) -> None:
+        """Nobody can fetch from this worker, or put data there; it and the scheduler hear each other."""
+        self.cut_off[worker.name] = None
+
+    def mend_roads_from(self, worker: SimWorker) -> None:
+        """It can be reached again."""
+        del self.cut_off[worker.name]
+
+    def _road_is_bad(self, worker: SimWorker) -> bool:
+        return worker.name in self.cut_off or bool(self.fetch_fails.get(worker.name) and self.rng.random() < 0.7)
+
     def restart_scheduler(self) -> None:
         """The scheduler's process dies, and a new one that knows nothing answers at the same address."""
         old = self.scheduler
@@ -251,7 +263,7 @@ class World:
     def put(self, client: SimClient, address: str, keys: list[Key], payloads: list[Payload], answer: Callable[[Failure | None], None]) -> None:
         """Bring data to a worker's data server, and the answer back."""
         worker = self.by_address.get(Address(address))
-        if worker is None or not worker.alive or (self.fetch_fails.get(worker.name) and self.rng.random() < 0.7):
+        if worker is None or not worker.alive or self._road_is_bad(worker):
             client.after(self.network.delay(), answer, Failure("ConnectionFailed", f"nobody answers at {address}", None, "", keys[0]))
             return
         done = [False]
@@ -280,7 +292,7 @@ class World:
         if holder is None or not holder.alive:
             asker.after(self.network.delay(), answer, None, f"nobody listens at {address}")
             return
-        if self.fetch_fails.get(holder.name) and self.rng.random() < 0.7:
+        if self._road_is_bad(holder):
             asker.after(self.network.delay(), answer, None, "the connection broke")
             return
         done = [False]
