@@ -1,4 +1,5 @@
-"""Some hundreds of random stories, and those that once went wrong. CI runs thousands: `python -m jupyterfut.sim --seeds 3000`."""
+"""Some hundreds of random stories. CI runs thousands: `python -m jupyterfut.sim --seeds 3000`. What a seed has found becomes a story with a name of its
+own, since a seed's plan changes with the generator."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from jupyterfut.sim.replay import Failed, describe, run_plan, run_seed, shrink
 from jupyterfut.sim.workload import Plan, random_plan
 
 
-@pytest.mark.parametrize("first", range(0, 200, 20))
+@pytest.mark.parametrize("first", range(0, 300, 20))
 def test_seeds(first: int) -> None:
     for seed in range(first, first + 20):
         result = run_seed(seed)
@@ -21,15 +22,6 @@ def test_seeds_without_faults(first: int) -> None:
     for seed in range(first, first + 20):
         result = run_plan(random_plan(seed, faults=False))
         assert not isinstance(result, Failed), describe(shrink(result))
-
-
-SEEDS_THAT_FAILED = (9, 12, 54, 59, 99, 102, 112, 254, 280, 284, 325, 343, 627, 986, 1056, 1330, 1440, 1676)
-
-
-@pytest.mark.parametrize("seed", SEEDS_THAT_FAILED)
-def test_a_seed_that_once_failed(seed: int) -> None:
-    result = run_seed(seed)
-    assert not isinstance(result, Failed), describe(result)
 
 
 def test_a_seed_is_always_the_same_story() -> None:

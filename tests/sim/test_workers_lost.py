@@ -243,3 +243,63 @@ def test_workers_that_cannot_reach_each_other_do_not_play_ball_with_the_schedule
     world.mend_roads_from(a)
     world.run()
     assert fut.status == "finished"
+
+
+def test_a_worker_is_lost_with_a_task_and_the_tasks_only_input(world: World) -> None:
+    """Seed 54: the task was queued again before its input was seen to be gone."""
+    a, _b = world.workers(2)
+    big = world.submit("big", prefer=a, nbytes=1_000_000)
+    fut = world.submit("x", big, prefer=a, duration_s=5.0)
+    world.run(until=lambda: any(thread.key == "x" and thread.started for thread in a.threads.values()))
+    world.kill(a)
+    world.run()
+    assert big.status == fut.status == "finished" and world.runs(big) == 2
+
+
+def test_a_queued_task_that_loses_its_input_is_queued_once() -> None:
+    """Seed 1056: it stood in the queue twice, and was started twice."""
+    world = World(seed=8, config=SchedulerConfig(ahead_s=0.0))
+    a, b = world.workers(2)
+    big = world.submit("big", workers=[a, b], prefer=None, nbytes=1_000_000)
+    world.run()
+    holder = a if "big" in a.store else b
+    fillers = [world.submit(f"filler-{i}", duration_s=3.0) for i in range(6)]
+    world.run(for_s=0.1)
+    fut = world.submit("x", big)
+    world.run(for_s=0.1)
+    world.kill(holder)
+    world.run(for_s=0.1)
+    world.restart(holder)
+    world.run()
+    assert all(future.status == "finished" for future in (big, fut, *fillers)) and world.runs(fut) == 1
+    settle(world)
+
+
+def test_a_failure_meets_a_chain_that_is_let_go_from_its_other_end(world: World) -> None:
+    """Seed 59: one input, that fails, near the beginning of a chain and near its end."""
+    world.workers(2)
+    bad = world.submit("bad", flakes=1, duration_s=1.0)
+    chain = [world.submit("step-0")]
+    for i in range(1, 8):
+        chain.append(world.submit(f"step-{i}", chain[-1], *([bad] if i in (1, 6) else [])))
+    world.user.release([step.key for step in chain[:-1]])
+    world.run()
+    assert chain[-1].status == "error" and chain[-1].record.failure is not None and chain[-1].record.failure.key == "bad"
+
+
+def test_what_comes_back_stops_the_work_on_it_and_on_what_only_it_needed(world: World) -> None:
+    """Seed 103578: a task that was let go and recalled in one round was sent out once more."""
+    a, b = world.workers(2)
+    top = world.submit("top", workers=[a, b], nbytes=100_000, duration_s=0.5)
+    left = world.submit("left", top, workers=[a, b], nbytes=100_000)
+    right = world.submit("right", top, workers=[a, b], nbytes=100_000)
+    join = world.submit("join", left, right, top, workers=[a, b], nbytes=100_000)
+    world.run()
+    world.user.release([top.key, left.key])
+    world.run(for_s=0.1)
+    holders = [worker for worker in (a, b) if worker.store]
+    for worker in holders:
+        world.drop_link(worker)
+    world.run(for_s=5.0)
+    world.run()
+    assert right.status == join.status == "finished" and world.quiet()
