@@ -1,5 +1,5 @@
-"""Some hundreds of random stories. CI runs thousands: `python -m jupyterfut.sim --seeds 3000`. What a seed has found becomes a story with a name
-of its own, since a seed's plan changes with the generator."""
+"""Some hundreds of random stories. CI runs thousands: `python -m jupyterfut.sim --seeds 3000`. What a seed has found becomes a story with a name of
+its own, since a seed's plan changes with the generator."""
 
 from __future__ import annotations
 
