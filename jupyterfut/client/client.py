@@ -1,6 +1,6 @@
 """`Client`: the door to a cluster. Wide, since users need the width, and shallow: each method names the module that does the work.
 
-How it is made, connected and closed is in `life`.
+How it is made, connected and closed is in `life`; methods that go together come from `placing`, `administration`, `talking` and `graphs`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,15 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from typing import Any
 
 from jupyterfut.client import current, info
+from jupyterfut.client.administration import Administration
 from jupyterfut.client.futures import Future, futures_within
 from jupyterfut.client.gather import Errors
+from jupyterfut.client.graphs import Graphs
 from jupyterfut.client.latches import Answer, LoopGate
 from jupyterfut.client.life import ClientLife, is_running
+from jupyterfut.client.placing import Placing
 from jupyterfut.client.submit import DEFAULT_OPTIONS, make_options
+from jupyterfut.client.talking import TalkingBack
 from jupyterfut.client.timeouts import Deadline, Timeout
 from jupyterfut.config import settings
 from jupyterfut.core.client import events as ev
@@ -23,7 +27,7 @@ from jupyterfut.views import text
 from jupyterfut.views.snapshots import ClientView, ClusterView, WorkerView
 
 
-class Client(ClientLife):
+class Client(Placing, Administration, TalkingBack, Graphs, ClientLife):
     """A connection to a cluster, for submitting work and holding its results as futures.
 
     address: where the scheduler is: "tcp://host:port", "tls://host:port"; the name of a cluster that runs on this machine; a cluster object; a
