@@ -107,13 +107,15 @@ class LoopGate:
 
 
 class Answer:
-    """Where the answer to one question arrives: the `asker` of `events.Ask`."""
+    """Where the answer to one question arrives: the `asker` of `events.Ask`. Once `undo` is set nobody waits any more, and an answer that still
+    comes is given to it."""
 
-    __slots__ = ("arrived", "failure", "opened", "value")
+    __slots__ = ("arrived", "failure", "opened", "undo", "value")
 
     def __init__(self, opened: Callable[[], object]) -> None:
         self.opened = opened
         self.arrived = False
+        self.undo: Callable[[Any], object] | None = None
         self.value: Any = None
         self.failure: Any = None
 
@@ -121,4 +123,7 @@ class Answer:
         self.value = value
         self.failure = failure
         self.arrived = True
-        self.opened()
+        if self.undo is None:
+            self.opened()
+        elif failure is None:
+            self.undo(value)

@@ -16,7 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from jupyterfut.client.latches import Answer, LoopGate, ThreadGate
 from jupyterfut.client.outcomes import exception_of
@@ -33,6 +33,7 @@ logger = logging.getLogger("jupyterfut.client")
 
 SCHEDULER = PeerId(0)
 Waiter = Callable[[Record], None]
+Undo = Callable[[Any], object]
 
 
 class Link(Protocol):
@@ -64,11 +65,13 @@ class Session:
         self.cluster_id: str | None = None  # the scheduler's id, if it told
         self.before_release: Callable[[], None] | None = None  # to be called before deaths are handled
         self.local = False  # objects travel by reference
+        self.listeners: dict[str, tuple[Callable[[Any], object], ...]] = {}  # to notices, by topic
         self._performers: dict[type, Callable[[Any], None]] = {
             ev.Resolved: self._perform_resolved,
             ev.Reopened: self._perform_reopened,
             ev.Answered: self._perform_answered,
             ev.Welcomed: self._perform_welcomed,
+            ev.Noticed: self._perform_noticed,
             Log: self._perform_log,
             Close: self._perform_close,
         }
@@ -127,23 +130,73 @@ class Session:
                 self.post(ev.Want([record]))
         return record
 
-    def ask_blocking(self, op: str, args: dict[str, Any], timeout: Deadline) -> Any:
-        """Ask the scheduler and wait for its answer. Raises TimeoutError, ClosedError, or the failure that it answers with."""
+    def ask_blocking(self, op: str, args: dict[str, Any], timeout: Deadline, undo: Undo | None = None) -> Any:
+        """Ask the scheduler and wait for its answer. Raises TimeoutError, ClosedError, or the failure that it answers with.
+
+        When the wait is interrupted or too long, the scheduler is told that nobody waits. If it had answered by then, `undo` gets the value, on the
+        loop: what the question took (an item, a lock) can be given back there.
+        """
         gate = ThreadGate()
         answer = Answer(gate.open)
         self.post(ev.Ask(answer, op, args))
-        if not gate.wait(timeout.left()):
+        try:
+            in_time = gate.wait(timeout.left())
+        except BaseException:
+            self._give_up(answer, undo)
+            raise
+        if not in_time:
+            self._give_up(answer, undo)
             raise TimeoutError(f"the scheduler has not answered {op!r} within {timeout}")
         return _value(answer)
 
-    async def ask(self, op: str, args: dict[str, Any], timeout: Deadline | None = None) -> Any:
+    async def ask(self, op: str, args: dict[str, Any], timeout: Deadline | None = None, undo: Undo | None = None) -> Any:
         """The same from a coroutine, in any loop."""
         gate = LoopGate()
         answer = Answer(gate.open)
         self.post(ev.Ask(answer, op, args))
-        if not await gate.wait(None if timeout is None else timeout.left()):
+        try:
+            in_time = await gate.wait(None if timeout is None else timeout.left())
+        except BaseException:
+            self._give_up(answer, undo)
+            raise
+        if not in_time:
+            self._give_up(answer, undo)
             raise TimeoutError(f"the scheduler has not answered {op!r} within {timeout}")
         return _value(answer)
+
+    def _give_up(self, answer: Answer, undo: Undo | None) -> None:
+        """Nobody waits for this answer any more."""
+        if self.closed is None:
+            self.post(_GaveUp(answer, undo or _keep))
+
+    # --- notices, from any thread
+
+    def notify(self, topic: str, value: Any) -> None:
+        """Tell everybody who has subscribed to the topic. Never blocks. What a task notifies comes before its result."""
+        self.post(ev.Tell(topic, value))
+
+    def listen(self, topic: str, fn: Callable[[Any], object]) -> None:
+        """Let `fn(value)` be called, on the loop, for everything that is notified on the topic from now on. Never blocks; whatever this client asks
+        the scheduler afterwards finds it subscribed."""
+        with self.lock:
+            listeners = self.listeners.get(topic, ())
+            self.listeners[topic] = (*listeners, fn)
+            if not listeners:
+                self.post(ev.Ask(_ignore, "subscribe", {"topic": topic}))
+
+    def unlisten(self, topic: str, fn: Callable[[Any], object]) -> None:
+        """Take one `listen` back. Does nothing if there was none, or the session is over."""
+        with self.lock:
+            rest = list(self.listeners.get(topic, ()))
+            if fn not in rest:
+                return
+            rest.remove(fn)
+            if rest:
+                self.listeners[topic] = tuple(rest)
+                return
+            del self.listeners[topic]
+            if self.closed is None:
+                self.post(ev.Ask(_ignore, "unsubscribe", {"topic": topic}))
 
     # --- on the loop
 
@@ -195,9 +248,23 @@ class Session:
                 if rows:
                     effects += handle(ev.Submit(rows), now)
                     rows = []
+                if type(command) is _GaveUp:
+                    command = self._abandoned(command)
+                    if command is None:
+                        continue
                 effects += handle(command, now)
             if rows:
                 effects += handle(ev.Submit(rows), now)
+
+    def _abandoned(self, command: _GaveUp) -> ev.Abandon | None:
+        """On the loop, where answers arrive: it has, or it will."""
+        answer, undo = command
+        if not answer.arrived:
+            answer.undo = undo
+            return ev.Abandon(answer)
+        if answer.failure is None:
+            self.loop.call_soon(undo, answer.value)
+        return None
 
     def receive(self, messages: list[Message]) -> None:
         """The link brings messages of the scheduler."""
@@ -283,6 +350,18 @@ class Session:
     def _perform_welcomed(self, effect: ev.Welcomed) -> None:
         self.info = effect.info
         self.welcomed(effect.info, None)
+        if not effect.resumed:  # whom it knew, if it knew anybody, the scheduler has forgotten
+            with self.lock:
+                for topic in self.listeners:
+                    self.post(ev.Ask(_ignore, "subscribe", {"topic": topic}))
+
+    def _perform_noticed(self, effect: ev.Noticed) -> None:
+        for topic, value in zip(effect.topics, effect.values, strict=True):
+            for listener in self.listeners.get(topic, ()):
+                try:
+                    listener(value)
+                except Exception:  # one listener's trouble must not keep the others from hearing
+                    logger.exception("telling somebody of %r", topic)
 
     def _perform_log(self, effect: Log) -> None:
         logger.log(logging.getLevelNamesMapping()[effect.level.upper()], effect.text)
@@ -292,6 +371,21 @@ class Session:
             self.closed = effect.reason
         if self.link is not None:
             self.link.cut(effect.reason)
+
+
+class _GaveUp(NamedTuple):
+    """Nobody waits for the answer."""
+
+    answer: Answer
+    undo: Undo
+
+
+def _keep(value: Any) -> None:
+    """The undo of a question that changes nothing."""
+
+
+def _ignore(value: Any, failure: Any) -> None:
+    """The asker who needs no answer. (Subscribing cannot fail; when the session ends there is nobody to tell.)"""
 
 
 def _value(answer: Answer) -> Any:

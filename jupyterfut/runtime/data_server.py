@@ -2,26 +2,33 @@
 
 `DataServer` answers `GetData` from the worker's store (what is on disk is read in a thread) and hands `PutData` to the worker, which answers when the
 scheduler knows of the data. `DataLinks` is the asking side: one stream a peer, opened when first needed and kept, any number of questions under way.
+Whoever has something else to ask of one worker (`client.run`, what it is doing) asks it over the same streams: `Request`, answered by `Reply`.
 Between processes of one machine the large parts go through shared memory (`sharing`); copying into it is done in a thread, too.
 """
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
 from jupyterfut.comm import Security, Stream, connect
-from jupyterfut.errors import ClosedError, ConnectionFailed, ProtocolError
+from jupyterfut.errors import ClosedError, ConnectionFailed, JupyterfutError, ProtocolError
 from jupyterfut.ids import Address, ClientId, Key
 from jupyterfut.runtime.sharing import Neighbour, Sharing
 from jupyterfut.runtime.store import Store, ValueLost
-from jupyterfut.wire.messages import DataSent, DataStored, DataTaken, Failure, GetData, MemoryRead, Message, PutData
+from jupyterfut.serde import exception_from_failure, failure_from_exception
+from jupyterfut.wire.messages import DataSent, DataStored, DataTaken, Failure, GetData, MemoryRead, Message, PutData, Reply, Request
 from jupyterfut.wire.payload import Local, Payload
 
 logger = logging.getLogger("jupyterfut.worker")
+
+Ops = dict[str, Callable[[dict[str, Any]], Any]]
+"""What may be asked by `Request`: op -> handler of its `args`. It returns the answer (plain MessagePack values and payloads) or an awaitable of it;
+what it raises is an answer too."""
 
 OnPut = Callable[[int, PutData], None]
 """(token, message): data has arrived. The answer goes to `DataServer.answer_put(token, failure)`."""
@@ -31,15 +38,16 @@ class DataServer:
     """The answering side. `local`: objects may be passed by reference (`comm.inproc`). `shared_bytes`: parts of values from this size on go through
     shared memory where they can; 0: none."""
 
-    def __init__(self, store: Store, on_put: OnPut, *, local: bool, shared_bytes: int = 0) -> None:
+    def __init__(self, store: Store, on_put: OnPut, *, local: bool, shared_bytes: int = 0, ops: Ops | None = None) -> None:
         self._store = store
+        self._ops = {} if ops is None else ops
         self._on_put = on_put
         self._local = local
         self._sharing = Sharing(0 if local else shared_bytes)
         self._streams: dict[Stream, _Asker] = {}
         self._puts: dict[int, tuple[Stream, int]] = {}  # token -> who waits, and for the answer to which message
         self._next_token = 1
-        self._reading: set[asyncio.Task[None]] = set()
+        self._jobs: set[asyncio.Task[None]] = set()  # that read from disk, copy, or answer a `Request`
 
     @property
     def hello(self) -> dict[str, Any]:
@@ -60,13 +68,13 @@ class DataServer:
 
     async def close(self) -> None:
         """Close all streams. Idempotent."""
-        for task in self._reading:
+        for task in self._jobs:
             task.cancel()
         streams = list(self._streams)
         self._streams.clear()
         for stream in streams:
             stream.close()
-        await asyncio.gather(*(stream.wait_closed() for stream in streams), *self._reading, return_exceptions=True)
+        await asyncio.gather(*(stream.wait_closed() for stream in streams), *self._jobs, return_exceptions=True)
         self._sharing.close()
 
     def _on_messages(self, stream: Stream, messages: list[Message]) -> None:
@@ -77,6 +85,8 @@ class DataServer:
             elif type(message) is PutData:
                 if not self._put(stream, asker, message):
                     return
+            elif type(message) is Request:
+                self._start_job(self._answer_request(stream, message))
             elif type(message) is DataTaken:
                 asker.sent.pop(message.id, None)
             elif type(message) is MemoryRead:
@@ -118,9 +128,30 @@ class DataServer:
             if not asker.neighbour.is_to_copy(answer.payloads):
                 self._send(stream, answer)
                 return
-        task = asyncio.get_running_loop().create_task(self._get_slowly(stream, asker, message))
-        self._reading.add(task)
-        task.add_done_callback(self._reading.discard)
+        self._start_job(self._get_slowly(stream, asker, message))
+
+    def _start_job(self, job: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(job)
+        self._jobs.add(task)
+        task.add_done_callback(self._jobs.discard)
+
+    async def _answer_request(self, stream: Stream, request: Request) -> None:
+        value, failure = None, None
+        try:
+            handler = self._ops.get(request.op)
+            if handler is None:
+                raise ValueError(f"a worker knows no request {request.op!r}")
+            value = handler(request.args)
+            if inspect.isawaitable(value):
+                value = await value
+        except Exception as error:  # noqa: BLE001  # it belongs to the one who asked
+            value, failure = None, failure_from_exception(error, Key(""), local=self._local)
+        if stream not in self._streams:
+            return
+        try:
+            stream.send([Reply(request.id, value, failure)])
+        except JupyterfutError as error:
+            stream.send([Reply(request.id, None, failure_from_exception(error, Key(""), local=self._local))])
 
     async def _get_slowly(self, stream: Stream, asker: _Asker, message: GetData) -> None:
         answer = await asyncio.to_thread(self._answer, message)
@@ -183,6 +214,14 @@ class DataLinks:
         packed, shared = await link.packed(payloads)
         answer: DataStored = await link.ask(partial(PutData, client=client, keys=keys, payloads=packed, types=types, shared=shared))
         return answer.failure  # the worker has opened what `payloads` keeps in shared memory
+
+    async def ask(self, address: Address, op: str, args: dict[str, Any]) -> Any:
+        """The answer of the worker at `address` to a `Request`. Raises what it raised there, or ConnectionFailed. No timeout."""
+        link = await self._link(address)
+        answer: Reply = await link.ask(partial(Request, op=op, args=args))
+        if answer.failure is not None:
+            raise exception_from_failure(answer.failure)
+        return answer.value
 
     async def close(self) -> None:
         """Close all streams. What is under way ends with ConnectionFailed. Idempotent."""
@@ -284,7 +323,7 @@ class _DataLink:
                 self._neighbour.hear(message)
                 self._introduced.set()
                 continue
-            future = self._waiting.get(message[0]) if type(message) in (DataSent, DataStored) else None
+            future = self._waiting.get(message[0]) if type(message) in (DataSent, DataStored, Reply) else None
             if future is not None and not future.done():
                 future.set_result(message)
 

@@ -231,6 +231,12 @@ def _one(*types: type) -> _Check:
     return check
 
 
+def _list(value: Any) -> Any:
+    if type(value) is not list:
+        raise _Wrong(f"a list expected, not {type(value).__name__}")
+    return value
+
+
 def _column(*types: type) -> _Check:
     wanted = frozenset(types)
 
@@ -341,6 +347,7 @@ _CHECKS: dict[str, _Check] = {
     "TaskOptions": _nested(TaskOptions),
     "Failure": _nested(Failure),
     "Failure | None": _optional(_nested(Failure)),
+    "list[Any]": _list,
     "list[Failure]": _each(_nested(Failure)),
 }
 """Annotation, as written in `messages`, -> the check. A new kind of field is one line here (a test goes through all messages)."""

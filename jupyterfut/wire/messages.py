@@ -6,13 +6,14 @@ a call and of a message is shared by all rows. A message is given away when it i
 
 Who says what:
 
-    client    -> scheduler   ClientHello Functions ForgetFunctions SubmitTasks WantKeys ReleaseKeys CancelKeys RetryKeys FireAndForget Request Goodbye
-    scheduler -> client      Welcome KeysReady KeysFailed KeysCancelled KeysLost KeysPending Reply
+    client    -> scheduler   ClientHello Functions ForgetFunctions SubmitTasks WantKeys ReleaseKeys CancelKeys RetryKeys FireAndForget Request
+                             Abandon Notify Goodbye
+    scheduler -> client      Welcome KeysReady KeysFailed KeysCancelled KeysLost KeysPending Notices Reply
     scheduler -> worker      Welcome Functions ForgetFunctions Compute CancelTasks StealTasks ReleaseData Reply
     worker    -> scheduler   WorkerHello TasksDone TasksFailed TasksReturned StealAnswer TaskBlocked TaskUnblocked
-                             ReplicasAdded AddData Heartbeat AsClient Request Goodbye
+                             ReplicasAdded AddData Heartbeat AsClient Notify Goodbye
     nanny     -> scheduler   NannyHello WorkerDied
-    anyone    -> a data server   MemoryRead GetData DataTaken PutData        data server -> anyone   MemoryRead DataSent DataStored
+    anyone    -> a data server   MemoryRead GetData DataTaken PutData Request        data server -> anyone   MemoryRead DataSent DataStored Reply
 """
 
 from __future__ import annotations
@@ -125,6 +126,19 @@ class Request(NamedTuple):
     args: dict[str, Any]
 
 
+class Notify(NamedTuple):
+    """Tell everybody who has subscribed to these topics. No answer. What a task notifies comes before its result."""
+
+    topics: list[str]
+    values: list[Any]  #: plain MessagePack values and payloads
+
+
+class Abandon(NamedTuple):
+    """The client does not wait for these requests any more. What has not been answered yet ends with CancelledError."""
+
+    ids: list[int]
+
+
 class Reply(NamedTuple):
     """The answer to a `Request`: a value, or why there is none."""
 
@@ -174,6 +188,13 @@ class KeysLost(NamedTuple):
 
     keys: list[Key]
     reason: str
+
+
+class Notices(NamedTuple):
+    """What was notified on topics to which the client has subscribed, in order."""
+
+    topics: list[str]
+    values: list[Any]
 
 
 class KeysPending(NamedTuple):
@@ -383,8 +404,8 @@ Message: TypeAlias = tuple[Any, ...]
 
 KINDS: dict[int, type[tuple[Any, ...]]] = {
     1: ClientHello, 2: Functions, 3: ForgetFunctions, 4: SubmitTasks, 5: WantKeys, 6: ReleaseKeys, 7: CancelKeys, 8: RetryKeys,
-    9: FireAndForget, 10: Request, 11: Reply, 12: Goodbye,
-    20: Welcome, 21: KeysReady, 22: KeysFailed, 23: KeysCancelled, 24: KeysLost, 25: KeysPending,
+    9: FireAndForget, 10: Request, 11: Reply, 12: Goodbye, 13: Notify, 14: Abandon,
+    20: Welcome, 21: KeysReady, 22: KeysFailed, 23: KeysCancelled, 24: KeysLost, 25: KeysPending, 26: Notices,
     30: Compute, 31: CancelTasks, 32: StealTasks, 33: ReleaseData,
     40: WorkerHello, 41: TasksDone, 42: TasksFailed, 43: TasksReturned, 44: StealAnswer, 45: TaskBlocked, 46: TaskUnblocked, 47: ReplicasAdded,
     48: AddData, 49: Heartbeat, 50: AsClient,

@@ -58,6 +58,9 @@ SAMPLES = [
     ms.MemoryRead("proof"),
     ms.DataTaken(1),
     ms.DataStored(1, FAILURE),
+    ms.Notify(["print", "log"], [{"text": "hi", "raw": b"x"}, None]),
+    ms.Notices(["print"], [[1, 2.5, "a"]]),
+    ms.Abandon([3, 4]),
 ]
 
 

@@ -135,6 +135,19 @@ class Ask(NamedTuple):
     args: dict[str, Any]
 
 
+class Tell(NamedTuple):
+    """Tell everybody who has subscribed to the topic. No answer."""
+
+    topic: str
+    value: Any
+
+
+class Abandon(NamedTuple):
+    """Whoever asked does not wait any more. The answer, whatever it is, still comes back in `Answered`."""
+
+    asker: Any
+
+
 # --- effects
 
 
@@ -163,3 +176,10 @@ class Answered(NamedTuple):
     asker: Any
     value: Any
     failure: Failure | None
+
+
+class Noticed(NamedTuple):
+    """What was notified on topics that the client has subscribed to, in order."""
+
+    topics: list[str]
+    values: list[Any]

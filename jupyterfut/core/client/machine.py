@@ -71,6 +71,8 @@ class ClientMachine:
             ev.Retry: self._on_retry,
             ev.Keep: self._on_keep,
             ev.Ask: self._on_ask,
+            ev.Abandon: self._on_abandon,
+            ev.Tell: self._on_tell,
             Received: self._on_received,
             LinkLost: self._on_link_lost,
             Tick: self._on_tick,
@@ -83,6 +85,7 @@ class ClientMachine:
             ms.KeysLost: self._read_lost,
             ms.KeysPending: self._read_pending,
             ms.Reply: self._read_reply,
+            ms.Notices: self._read_notices,
             ms.Goodbye: self._read_goodbye,
         }
 
@@ -339,6 +342,16 @@ class ClientMachine:
         state.next_question = number + 1
         state.askers[number] = event.asker
         return [Send(SCHEDULER, ms.Request(number, event.op, event.args))]
+
+    def _on_abandon(self, event: ev.Abandon, now: float) -> list[Any]:
+        numbers = [number for number, asker in self.state.askers.items() if asker is event.asker]
+        return [Send(SCHEDULER, ms.Abandon(numbers))] if numbers and not self.state.left else []
+
+    def _on_tell(self, event: ev.Tell, now: float) -> list[Any]:
+        return [] if self.state.left else [Send(SCHEDULER, ms.Notify([event.topic], [event.value]))]
+
+    def _read_notices(self, message: ms.Notices, now: float) -> list[Any]:
+        return [ev.Noticed(message.topics, message.values)]
 
     def _fence_before(self, keys: list[Key], effects: list[Any]) -> None:
         """Keys that had an earlier life are about to be told again: what comes before the fence's answer is about that life."""

@@ -18,6 +18,7 @@ from jupyterfut.core.scheduler import post
 from jupyterfut.core.scheduler.dispatch import Dispatch
 from jupyterfut.core.scheduler.hot import finish_many, release_many, submit_many
 from jupyterfut.core.scheduler.members import Members
+from jupyterfut.core.scheduler.parking import Parking
 from jupyterfut.core.scheduler.query import Query
 from jupyterfut.core.scheduler.state import (
     ERRED,
@@ -48,6 +49,7 @@ class SchedulerMachine:
 
     def __init__(self, config: SchedulerConfig | None = None) -> None:
         self.state = State(config or SchedulerConfig())
+        self.state.parked = Parking(self.state)
         self.transitions = Transitions(self.state)
         self.dispatch = Dispatch(self.state, self.transitions)
         self.members = Members(self.state, self.transitions, self.dispatch)
@@ -66,6 +68,8 @@ class SchedulerMachine:
             m.RetryKeys: self._retry,
             m.FireAndForget: self._fire_and_forget,
             m.Request: self._request,
+            m.Notify: self._notify,
+            m.Abandon: self._abandon,
             m.Heartbeat: self._client_heartbeat,
             m.Goodbye: self._client_goodbye,
         }
@@ -78,6 +82,7 @@ class SchedulerMachine:
             m.TaskUnblocked: self._unblocked,
             m.ReplicasAdded: self._replicas_added,
             m.AddData: self._add_data,
+            m.Notify: self._notify,
             m.Heartbeat: self._worker_heartbeat,
             m.AsClient: self._as_client,
             m.Goodbye: self._worker_goodbye,
@@ -140,9 +145,9 @@ class SchedulerMachine:
         at = self._rebalance_at
         if state.workers and (at is None or self._look_at < at):
             at = self._look_at
-        for parked in state.parked:
-            if parked.deadline is not None and (at is None or parked.deadline < at):
-                at = parked.deadline
+        deadline = state.parked.next_deadline()
+        if deadline is not None and (at is None or deadline < at):
+            at = deadline
         for client in state.away:
             if client.away_until is not None and (at is None or client.away_until < at):
                 at = client.away_until
@@ -164,7 +169,7 @@ class SchedulerMachine:
                 self._effects.append(Close(client.peer, "the client's lease is over"))
                 self._effects.append(Log("info", f"{client.id} has been away for {state.config.client_lease_s:g} s: its futures are released"))
                 self.members.forget_client(client)
-        self.query.answer_parked()
+        state.parked.expire()
 
     def _received(self, peer: PeerId, message: m.Message) -> None:
         state = self.state
@@ -185,7 +190,7 @@ class SchedulerMachine:
             if not state.workers:
                 self._look_at = state.now + state.config.worker_timeout_s / 4
             self.members.welcome_worker(peer, message, self._effects)  # type: ignore[arg-type]  # narrowed by `kind`
-            self.query.answer_parked()
+            self.query.workers_came()
         elif kind is m.ClientHello and type(member) is not WorkerState:
             self.members.welcome_client(peer, message, None, self._effects)  # type: ignore[arg-type]  # narrowed by `kind`
         elif kind is m.NannyHello:
@@ -209,6 +214,15 @@ class SchedulerMachine:
             self.members.client_away(member)
         else:
             self.state.peers.pop(peer, None)
+
+    # --- notices, and who gave up
+
+    def _notify(self, member: ClientState | WorkerState, message: m.Notify) -> None:
+        for topic, value in zip(message.topics, message.values, strict=True):
+            post.notice(self.state, topic, value)
+
+    def _abandon(self, client: ClientState, message: m.Abandon) -> None:
+        self.state.parked.abandon(client, message.ids)
 
     # --- from clients: tasks
 

@@ -178,7 +178,9 @@ class Members:
             state.peers.pop(client.peer, None)
         else:
             client.worker.clients.pop(client.id, None)
-        state.parked = [parked for parked in state.parked if parked.client is not client]
+        state.parked.forget_client(client)
+        for topic in [topic for topic, subscribers in state.topics.items() if client in subscribers]:
+            post.unsubscribe(state, client, topic)
         for task in client.wanted:
             task.wanted_by = without_member(task.wanted_by, client)
             if not task.needed and task.state != RELEASED:

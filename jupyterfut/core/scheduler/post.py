@@ -5,6 +5,8 @@ Mail keeps its order: a row joins only the last message of its outbox.
 
 from __future__ import annotations
 
+from typing import Any
+
 from jupyterfut.core.effects import Send
 from jupyterfut.core.scheduler.state import MEMORY, ClientState, FunctionState, Outbox, State, TaskState, WorkerState
 from jupyterfut.ids import Address, Key
@@ -19,6 +21,7 @@ from jupyterfut.wire.messages import (
     KeysPending,
     KeysReady,
     Message,
+    Notices,
     ReleaseData,
     StealTasks,
     TaskOptions,
@@ -37,6 +40,10 @@ def append(state: State, outbox: Outbox, message: Message) -> None:
                 last[0].extend(message[0])
                 return
             if kind is KeysFailed or kind is CancelTasks or kind is StealTasks:
+                last[0].extend(message[0])
+                last[1].extend(message[1])
+                return
+            if kind is Notices:
                 last[0].extend(message[0])
                 last[1].extend(message[1])
                 return
@@ -129,6 +136,21 @@ def forget_function(state: State, function: FunctionState) -> None:
         del worker.functions[function]
         append(state, worker.outbox, ForgetFunctions([function.id]))
     function.workers.clear()
+
+
+def notice(state: State, topic: str, value: Any) -> None:
+    """Tell all who have subscribed to the topic."""
+    for client in state.topics.get(topic, ()):
+        append(state, client.outbox, Notices([topic], [value]))
+
+
+def unsubscribe(state: State, client: ClientState, topic: str) -> None:
+    """The client does not listen to the topic any more."""
+    subscribers = state.topics.get(topic)
+    if subscribers is not None:
+        subscribers.pop(client, None)
+        if not subscribers:
+            del state.topics[topic]
 
 
 def collect(state: State) -> list[Send]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from jupyterfut.core.scheduler import post
 from jupyterfut.core.scheduler.dispatch import Dispatch, matches
+from jupyterfut.core.scheduler.parking import Parked
 from jupyterfut.core.scheduler.state import (
     ERRED,
     MEMORY,
@@ -19,7 +20,6 @@ from jupyterfut.core.scheduler.state import (
     STATES,
     WAITING,
     ClientState,
-    ParkedRequest,
     State,
     TaskState,
     WorkerState,
@@ -32,7 +32,12 @@ from jupyterfut.wire.payload import payload_nbytes
 
 
 class BadRequest(Exception):
-    """The request cannot be answered; the text goes back to the one who asked."""
+    """The request cannot be answered; the text goes back to the one who asked, as the exception that `kind` names (of `jupyterfut.errors`, or a
+    builtin one)."""
+
+    def __init__(self, text: str, kind: str = "ValueError") -> None:
+        super().__init__(text)
+        self.kind = kind
 
 
 class Query:
@@ -49,14 +54,19 @@ class Query:
             "nthreads": self.nthreads,
             "why_pending": self.why_pending,
             "story": self.story,
+            "subscribe": self.subscribe,
+            "unsubscribe": self.unsubscribe,
         }
+        self.late_ops: dict[str, Callable[[ClientState, int, dict[str, Any]], None]] = {"wait_for_workers": self._wait_for_workers}
+        self._waiting_for_workers: dict[Parked, int] = {}
 
     def request(self, client: ClientState, request: Request) -> Recommendations:
         """Answer, or park the request until it can be answered. A bad request gets its own error and hurts nobody else."""
         recommendations: Recommendations = []
         try:
-            if request.op == "wait_for_workers":
-                self._park(client, request)
+            late = self.late_ops.get(request.op)
+            if late is not None:
+                late(client, request.id, request.args)
                 return recommendations
             value: Any = None
             if request.op == "missing":
@@ -68,7 +78,7 @@ class Query:
             else:
                 raise BadRequest(f"the scheduler knows no request {request.op!r}")
         except BadRequest as error:
-            failure = Failure("ValueError", str(error), None, "", Key(""))
+            failure = Failure(error.kind, str(error), None, "", Key(""))
         except (KeyError, TypeError, ValueError, IndexError) as error:
             failure = Failure("ValueError", f"malformed request {request.op!r}: {type(error).__name__}: {error}", None, "", Key(""))
         else:
@@ -77,29 +87,37 @@ class Query:
         post.append(self.state, client.outbox, Reply(request.id, None, failure))
         return recommendations
 
-    # --- parked
+    # --- answered later
 
-    def _park(self, client: ClientState, request: Request) -> None:
-        wanted = request.args["n"]
-        timeout_s = request.args.get("timeout_s")
-        deadline = None if timeout_s is None else self.state.now + timeout_s
-        self.state.parked.append(ParkedRequest(client, request.id, int(wanted), deadline))
-        self.answer_parked()
+    def _wait_for_workers(self, client: ClientState, number: int, args: dict[str, Any]) -> None:
+        wanted = int(args["n"])
+        here = len(self.state.workers)
+        late = Failure("TimeoutError", f"waited for {wanted} workers; they are not all here", None, "", Key(""))
+        parked = self.state.parked.park(client, number, args.get("timeout_s"), lambda: self._leave(parked), late)
+        self._waiting_for_workers[parked] = wanted
+        if here >= wanted:
+            self.workers_came()
 
-    def answer_parked(self) -> None:
-        """Answer the parked requests whose condition or deadline has come."""
-        state = self.state
-        here = len(state.workers)
-        waiting = []
-        for parked in state.parked:
-            if here >= parked.workers_wanted:
-                post.append(state, parked.client.outbox, Reply(parked.id, here, None))
-            elif parked.deadline is not None and state.now >= parked.deadline:
-                text = f"waited for {parked.workers_wanted} workers; {here} are here"
-                post.append(state, parked.client.outbox, Reply(parked.id, None, Failure("TimeoutError", text, None, "", Key(""))))
-            else:
-                waiting.append(parked)
-        state.parked = waiting
+    def _leave(self, parked: Parked) -> None:
+        here = len(self.state.workers)
+        wanted = self._waiting_for_workers.pop(parked)
+        parked.late = Failure("TimeoutError", f"waited for {wanted} workers; {here} are here", None, "", Key(""))
+
+    def workers_came(self) -> None:
+        """Answer those who waited for as many workers as there are now."""
+        here = len(self.state.workers)
+        for parked in [parked for parked, wanted in self._waiting_for_workers.items() if here >= wanted]:
+            del self._waiting_for_workers[parked]
+            self.state.parked.answer(parked, here)
+
+    # --- notices
+
+    def subscribe(self, client: ClientState, args: dict[str, Any]) -> None:
+        """From now on the client hears what is notified on a topic."""
+        self.state.topics.setdefault(str(args["topic"]), {})[client] = None
+
+    def unsubscribe(self, client: ClientState, args: dict[str, Any]) -> None:
+        post.unsubscribe(self.state, client, str(args["topic"]))
 
     # --- data
 

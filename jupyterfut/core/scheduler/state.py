@@ -20,13 +20,16 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from jupyterfut.core.journal import Journal
 from jupyterfut.core.scheduler.ordered_queue import ReadyQueue
 from jupyterfut.ids import Address, Attempt, ClientId, FunctionId, Key, PeerId
 from jupyterfut.wire.messages import Failure, Message, TaskOptions
 from jupyterfut.wire.payload import Payload
+
+if TYPE_CHECKING:
+    from jupyterfut.core.scheduler.parking import Parking
 
 RELEASED: Final = "released"
 WAITING: Final = "waiting"
@@ -233,18 +236,6 @@ class ClientState:
         return f"<Client {self.id}>"
 
 
-class ParkedRequest:
-    """A request that is answered later: when enough workers are there, or when its time is over."""
-
-    __slots__ = ("client", "deadline", "id", "workers_wanted")
-
-    def __init__(self, client: ClientState, request_id: int, workers_wanted: int, deadline: float | None) -> None:
-        self.client = client
-        self.id = request_id
-        self.workers_wanted = workers_wanted
-        self.deadline = deadline
-
-
 Restriction = tuple[tuple[str, ...], tuple[tuple[str, float], ...], bool, bool]
 """(workers, resources, suspect, others too if those workers are not here): tasks with the same restriction share a queue."""
 
@@ -254,8 +245,10 @@ class State:
 
     __slots__ = (
         "attempts", "away", "clients", "config", "crowded", "dirty", "functions", "idle", "journal", "next_seq", "now", "open_threads",
-        "parked", "peers", "ready", "restricted", "retained_bytes", "roomy", "tasks", "touched", "workers", "workers_by_name",
+        "parked", "peers", "ready", "restricted", "retained_bytes", "roomy", "tasks", "topics", "touched", "workers", "workers_by_name",
     )  # fmt: skip
+
+    parked: Parking  # requests that wait for their answer; made by the machine
 
     def __init__(self, config: SchedulerConfig) -> None:
         self.config = config
@@ -268,7 +261,7 @@ class State:
         self.clients: dict[ClientId, ClientState] = {}
         self.peers: dict[PeerId, WorkerState | ClientState | None] = {}  # None: a nanny
         self.away: dict[ClientState, None] = {}  # clients whose link is down
-        self.parked: list[ParkedRequest] = []
+        self.topics: dict[str, dict[ClientState, None]] = {}  # who has subscribed to notices
         self.attempts = 0
         self.next_seq = 0
         self.retained_bytes = 0
