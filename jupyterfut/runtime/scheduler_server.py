@@ -11,6 +11,7 @@ import asyncio
 import logging
 import secrets
 import socket
+import time
 from functools import partial
 from typing import Any
 
@@ -82,6 +83,7 @@ class Scheduler:
     async def start(self) -> Scheduler:
         """Listen. Returns itself."""
         self._loop = asyncio.get_running_loop()
+        self.machine.state.epoch_s = time.time() - self._loop.time()
         host, port, sock = self._where
         if sock is not None:
             contact = sock.getsockname()
@@ -255,4 +257,6 @@ def machine_config(config: Settings) -> SchedulerConfig:
         worker_timeout_s=config.scheduler.worker_ttl_s,
         heartbeat_s=config.worker.heartbeat_s,
         journal_size=config.scheduler.journal_entries,
+        events_kept=config.scheduler.events_kept,
+        value_limit_bytes=config.scheduler.value_limit_bytes,
     )

@@ -65,6 +65,9 @@ class SchedulerConfig:
     steal_min_s: float = 0.005  #: work worth taking back from a busy worker for an idle one
     steal_after_s: float = 0.05  #: a worker that has reported nothing for this long may lose what it has not started
     journal_size: int = 100_000  #: entries
+    events_kept: int = 10_000  #: of each topic
+    events_bytes_limit: int = 16 * 2**20  #: and at most so many bytes of each
+    value_limit_bytes: int = 10_000_000  #: a larger value is refused by queues and variables
 
 
 class Outbox:
@@ -244,7 +247,7 @@ class State:
     """Everything. Changed by `transitions`, `dispatch`, `members` and `machine`; read by all; shown to others by `query` only."""
 
     __slots__ = (
-        "attempts", "away", "clients", "config", "crowded", "dirty", "functions", "idle", "journal", "next_seq", "now", "open_threads",
+        "attempts", "away", "clients", "config", "crowded", "dirty", "epoch_s", "functions", "idle", "journal", "next_seq", "now", "open_threads",
         "parked", "peers", "ready", "restricted", "retained_bytes", "roomy", "tasks", "topics", "touched", "workers", "workers_by_name",
     )  # fmt: skip
 
@@ -253,6 +256,7 @@ class State:
     def __init__(self, config: SchedulerConfig) -> None:
         self.config = config
         self.now = 0.0
+        self.epoch_s = 0.0  # what makes seconds since 1970 of `now`, as far as the shell has told
         self.journal = Journal(config.journal_size)
         self.tasks: dict[Key, TaskState] = {}
         self.functions: dict[FunctionId, FunctionState] = {}
