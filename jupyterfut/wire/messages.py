@@ -7,11 +7,11 @@ a call and of a message is shared by all rows. A message is given away when it i
 Who says what:
 
     client    -> scheduler   ClientHello Functions ForgetFunctions SubmitTasks WantKeys ReleaseKeys CancelKeys RetryKeys FireAndForget Request
-                             Abandon Notify Goodbye
-    scheduler -> client      Welcome KeysReady KeysFailed KeysCancelled KeysLost KeysPending Notices Reply
-    scheduler -> worker      Welcome Functions ForgetFunctions Compute CancelTasks StealTasks ReleaseData Reply
+                             Abandon Taken Notify Goodbye
+    scheduler -> client      Welcome KeysReady KeysFailed KeysCancelled KeysLost KeysPending Notices Delivery Reply
+    scheduler -> worker      Welcome Functions ForgetFunctions Compute CancelTasks StealTasks ReleaseData Replicate Reply
     worker    -> scheduler   WorkerHello TasksDone TasksFailed TasksReturned StealAnswer TaskBlocked TaskUnblocked
-                             ReplicasAdded AddData Heartbeat AsClient Notify Goodbye
+                             ReplicasAdded ReplicasFailed AddData Heartbeat AsClient Notify Goodbye
     nanny     -> scheduler   NannyHello WorkerDied
     anyone    -> a data server   MemoryRead GetData DataTaken PutData Request        data server -> anyone   MemoryRead DataSent DataStored Reply
 """
@@ -139,6 +139,12 @@ class Abandon(NamedTuple):
     ids: list[int]
 
 
+class Taken(NamedTuple):
+    """These deliveries have arrived: the client holds what it wants of them, and the scheduler need not any more."""
+
+    ids: list[int]
+
+
 class Reply(NamedTuple):
     """The answer to a `Request`: a value, or why there is none."""
 
@@ -197,6 +203,16 @@ class Notices(NamedTuple):
     values: list[Any]
 
 
+class Delivery(NamedTuple):
+    """The answer to a `Request` for values that may contain futures. The client wants all of `keys` from now on, as the scheduler knows already. If
+    there are any, what is known of them follows, and then a `Reply` with the same id and no value, which ends the answer. Either way the client says
+    `Taken`."""
+
+    id: int
+    value: Any  #: a payload, or a list of payloads
+    keys: list[Key]  #: of the futures inside, each once
+
+
 class KeysPending(NamedTuple):
     """A result that was ready is not any more (its worker died, or `retry`): it is being computed again."""
 
@@ -239,6 +255,14 @@ class ReleaseData(NamedTuple):
     """Drop these results and copies."""
 
     keys: list[Key]
+
+
+class Replicate(NamedTuple):
+    """Hold copies of these results: small ones are here, the others are fetched. Each key is answered, by `ReplicasAdded` or `ReplicasFailed`."""
+
+    keys: list[Key]
+    inline: dict[Key, Payload]
+    where: dict[Key, list[Address]]
 
 
 # --- worker -> scheduler
@@ -311,6 +335,13 @@ class ReplicasAdded(NamedTuple):
     """The worker holds copies that it fetched as inputs."""
 
     keys: list[Key]
+
+
+class ReplicasFailed(NamedTuple):
+    """Copies that the scheduler asked for and nobody gave. `missing`: per row, pairs of key and the address that did not give it."""
+
+    keys: list[Key]
+    missing: list[list[list[str]]]
 
 
 class AddData(NamedTuple):
@@ -404,11 +435,11 @@ Message: TypeAlias = tuple[Any, ...]
 
 KINDS: dict[int, type[tuple[Any, ...]]] = {
     1: ClientHello, 2: Functions, 3: ForgetFunctions, 4: SubmitTasks, 5: WantKeys, 6: ReleaseKeys, 7: CancelKeys, 8: RetryKeys,
-    9: FireAndForget, 10: Request, 11: Reply, 12: Goodbye, 13: Notify, 14: Abandon,
-    20: Welcome, 21: KeysReady, 22: KeysFailed, 23: KeysCancelled, 24: KeysLost, 25: KeysPending, 26: Notices,
-    30: Compute, 31: CancelTasks, 32: StealTasks, 33: ReleaseData,
+    9: FireAndForget, 10: Request, 11: Reply, 12: Goodbye, 13: Notify, 14: Abandon, 15: Taken,
+    20: Welcome, 21: KeysReady, 22: KeysFailed, 23: KeysCancelled, 24: KeysLost, 25: KeysPending, 26: Notices, 27: Delivery,
+    30: Compute, 31: CancelTasks, 32: StealTasks, 33: ReleaseData, 34: Replicate,
     40: WorkerHello, 41: TasksDone, 42: TasksFailed, 43: TasksReturned, 44: StealAnswer, 45: TaskBlocked, 46: TaskUnblocked, 47: ReplicasAdded,
-    48: AddData, 49: Heartbeat, 50: AsClient,
+    48: AddData, 49: Heartbeat, 50: AsClient, 51: ReplicasFailed,
     60: NannyHello, 61: WorkerDied,
     70: GetData, 71: DataSent, 72: PutData, 73: DataStored, 74: MemoryRead, 75: DataTaken,
 }  # fmt: skip

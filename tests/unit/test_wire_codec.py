@@ -47,6 +47,8 @@ SAMPLES = [
     ms.TaskBlocked("a", 7),
     ms.TaskUnblocked("a", 7),
     ms.ReplicasAdded(["a"]),
+    ms.Replicate(["a", "b"], {"a": b"v"}, {"b": ["tcp://h:1"]}),
+    ms.ReplicasFailed(["b"], [[["b", "tcp://h:1"]]]),
     ms.AddData(1, "client-1", ["a"], [3], ["int"]),
     ms.Heartbeat({"cpu": 0.5}),
     ms.AsClient("client-2", ms.WantKeys(["a"])),
@@ -61,6 +63,8 @@ SAMPLES = [
     ms.Notify(["print", "log"], [{"text": "hi", "raw": b"x"}, None]),
     ms.Notices(["print"], [[1, 2.5, "a"]]),
     ms.Abandon([3, 4]),
+    ms.Taken([3]),
+    ms.Delivery(7, [b"value"], ["x"]),
 ]
 
 

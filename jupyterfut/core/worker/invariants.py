@@ -78,7 +78,9 @@ def _check_memory(machine: WorkerMachine) -> None:
 
 def _check_fetches(machine: WorkerMachine) -> None:
     fetches = machine.fetches
-    _claim(machine, fetches.wanted.keys() <= machine.awaited.keys(), "fetched for nobody", *(fetches.wanted.keys() - machine.awaited.keys()))
+    for_somebody = machine.awaited.keys() | machine.copying.keys()
+    _claim(machine, fetches.wanted.keys() <= for_somebody, "fetched for nobody", *(fetches.wanted.keys() - for_somebody))
+    _claim(machine, machine.copying.keys() <= fetches.wanted.keys(), "a copy is promised and not fetched", *machine.copying)
     _claim(machine, fetches.open_by_peer == {peer: number for number, (peer, _) in fetches.requests.items()}, "two requests open with one peer")
     for peer, batch in fetches.batches.items():
         _claim(machine, bool(batch) and (peer in fetches.open_by_peer or peer in fetches.shunned), f"a batch for {peer} is not under way")
@@ -95,4 +97,4 @@ def _check_link(machine: WorkerMachine) -> None:
     link = machine.link
     _claim(machine, (link.state == "backing off") == (link.retry_at is not None), f"{link.state}, retry at {link.retry_at}")
     _claim(machine, (link.state == "up") == (link.beat_at is not None), f"{link.state}, beat at {link.beat_at}")
-    _claim(machine, link.open or not (machine.puts or machine.clients or machine.functions or machine.stealing), "promises without a scheduler")
+    _claim(machine, link.open or not (machine.puts or machine.clients or machine.copying or machine.functions or machine.stealing), "promises without a scheduler")

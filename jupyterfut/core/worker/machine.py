@@ -76,6 +76,8 @@ from jupyterfut.wire.messages import (
     Message,
     ReleaseData,
     ReplicasAdded,
+    ReplicasFailed,
+    Replicate,
     Reply,
     StealAnswer,
     StealTasks,
@@ -123,6 +125,7 @@ class WorkerMachine:
         self.stealing: set[Attempt] = set()  #: handed tasks that the scheduler wants back, until `Withdrawn`
         self.memory = Memory()
         self.fetches = Fetches(address)
+        self.copying: dict[Key, None] = {}  #: copies that the scheduler has asked for and that are being fetched, whether or not a task waits
         self.functions: set[FunctionId] = set()
         self.puts: dict[int, int] = {}  #: our id of an `AddData` -> the shell's token of who waits for its answer
         self.clients: dict[ClientId, None] = {}  #: open task clients
@@ -141,6 +144,7 @@ class WorkerMachine:
         self._on_message: dict[type[Any], Callable[[Any, float], None]] = {
             Welcome: self._on_welcome, Functions: self._on_functions, ForgetFunctions: self._on_forget_functions,
             Compute: self._on_compute, CancelTasks: self._on_cancel, StealTasks: self._on_steal, ReleaseData: self._on_release,
+            Replicate: self._on_replicate,
             Reply: self._on_reply, AsClient: self._on_as_client, Goodbye: self._on_goodbye,
         }  # fmt: skip
 
@@ -242,6 +246,9 @@ class WorkerMachine:
         """The scheduler of these tasks counts this worker as lost: forget what has not started, stop telling of what has."""
         transitions.leave(self, list(self.tasks.values()), "link lost", now)
         self.stealing.clear()
+        for key in self.copying:
+            self.fetches.forget(key)
+        self.copying.clear()
         self._drop(sorted(self.memory.actors | self.memory.bound))
         if self.functions:
             self.effects.append(DropFunctions(sorted(self.functions)))
@@ -324,6 +331,37 @@ class WorkerMachine:
     def _on_release(self, message: ReleaseData, now: float) -> None:
         self._drop([key for key in dict.fromkeys(message.keys) if self.memory.release(key)])
 
+    def _on_replicate(self, message: Replicate, now: float) -> None:
+        memory = self.memory
+        here: list[Key] = []
+        given: list[Key] = []
+        hopeless: dict[Key, list[Address]] = {}
+        for key in message.keys:
+            if key in memory.nbytes:
+                memory.doomed.discard(key)
+                here.append(key)
+            elif key in message.inline:
+                given.append(key)
+            else:
+                self.copying[key] = None
+                if not self.fetches.want(key, message.where[key]):
+                    hopeless[key] = []
+        if given:
+            payloads = [message.inline[key] for key in given]
+            self._keep_copies(given, payloads, [payload_nbytes(payload) for payload in payloads], now)
+            self._copied(given)
+        if here:
+            self._say(ReplicasAdded(here))
+        self._after_fetch(hopeless, now)
+
+    def _copied(self, keys: list[Key]) -> list[Key]:
+        """These keys are here: nobody has to fetch them. Returns those of which the scheduler wants a copy here."""
+        copying = self.copying
+        copied = [key for key in keys if copying.pop(key, 0) is None] if copying else []
+        for key in copied:
+            self.fetches.forget(key)
+        return copied
+
     def _on_reply(self, message: Reply, now: float) -> None:
         token = self.puts.pop(message.id, None)
         if token is not None:
@@ -360,6 +398,8 @@ class WorkerMachine:
                 transitions.move(self, early, "done", "done", now)
                 tasks = [task for task in tasks if task.state == "handed"]
             transitions.move(self, tasks, "done", "done", now)
+            if self.copying and (copied := self._copied(keys)):
+                self._say(ReplicasAdded(copied))
             self._say(TasksDone(keys, attempts, inline, types, nbytes, durations, holds))
         transitions.hand_over(self, now)
 
@@ -430,23 +470,30 @@ class WorkerMachine:
         wanted = self.fetches.wanted
         rows = [(key, payload, payload_nbytes(payload)) for key, payload in zip(event.keys, event.payloads, strict=True) if key in wanted]
         if rows:
-            keys, sizes = [r[0] for r in rows], [r[2] for r in rows]
-            self.memory.add_all(keys, sizes, [""] * len(rows))
-            self.effects.append(Store(keys, [r[1] for r in rows], sizes))
-            self._say(ReplicasAdded(keys))
-            transitions.arrive(self, keys, now)
+            self._keep_copies([r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows], now)
         got = set(event.keys)
         refused = [key for key in asked if key not in got]
         self.fetches.gave(peer, bool(got) or not asked, now)
-        self._after_fetch(self.fetches.refused(event.request, peer, refused), now)
+        self._after_fetch(_tried(self.fetches.refused(event.request, peer, refused)), now)
+
+    def _keep_copies(self, keys: list[Key], payloads: list[Payload], nbytes: list[int], now: float) -> None:
+        """Copies have come from elsewhere."""
+        self.memory.add_all(keys, nbytes, [""] * len(keys))
+        self.effects.append(Store(keys, payloads, nbytes))
+        self._say(ReplicasAdded(keys))
+        transitions.arrive(self, keys, now)
+        self._copied(keys)
 
     def _on_fetch_failed(self, event: FetchFailed, now: float) -> None:
         peer, asked = self.fetches.close(event.request)
         self.fetches.gave(peer, False, now)
-        self._after_fetch(self.fetches.refused(event.request, peer, asked) + self.fetches.unreachable(peer), now)
+        self._after_fetch(_tried(self.fetches.refused(event.request, peer, asked) + self.fetches.unreachable(peer)), now)
 
-    def _after_fetch(self, exhausted: list[Wanted], now: float) -> None:
-        self._give_back({wanted.key: wanted.tried for wanted in exhausted}, now)
+    def _after_fetch(self, exhausted: dict[Key, list[Address]], now: float) -> None:
+        failed = [key for key in exhausted if self.copying.pop(key, 0) is None] if self.copying else []
+        if failed:
+            self._say(ReplicasFailed(failed, [[[key, address] for address in exhausted[key]] for key in failed]))
+        self._give_back(exhausted, now)
         self.effects += self.fetches.start(now)
         transitions.hand_over(self, now)
 
@@ -464,6 +511,8 @@ class WorkerMachine:
         self._next_put += 1
         self.puts[number] = event.token
         self._say(AddData(number, event.client, keys, nbytes, types))
+        if self.copying and (copied := self._copied(keys)):
+            self._say(ReplicasAdded(copied))
         transitions.arrive(self, keys, now)
         transitions.hand_over(self, now)
 
@@ -510,6 +559,10 @@ class WorkerMachine:
             for key in keys:
                 self.memory.remove(key)
             self.effects.append(Drop(keys))
+
+
+def _tried(exhausted: list[Wanted]) -> dict[Key, list[Address]]:
+    return {wanted.key: wanted.tried for wanted in exhausted}
 
 
 def _rows_of(event: Executed, attempts: set[Attempt]) -> Executed:

@@ -223,7 +223,8 @@ def _stop_waiting(machine: WorkerMachine, task: Task) -> None:
         del waiters[task]
         if not waiters:
             del awaited[key]
-            machine.fetches.forget(key)
+            if key not in machine.copying:
+                machine.fetches.forget(key)
 
 
 def _ready_to_gone(machine: WorkerMachine, tasks: list[Task]) -> None:
