@@ -92,7 +92,7 @@ class SchedulerSettings(NamedTuple):
     allowed_failures: Annotated[int, "", "after so many deaths of workers under one task it fails with KilledWorker"] = 3
     journal_entries: Annotated[int, "", "how many events are kept for `story`"] = 100_000
     events_kept: Annotated[int, "", "how many events of each topic are kept for `get_events`"] = 10_000
-    value_limit_bytes: Annotated[int, "bytes", "a larger value cannot go through a `Queue` or a `Variable`: scatter it, and send its future"] = 10_000_000
+    value_limit_bytes: Annotated[int, "bytes", "queues and variables refuse a larger value: scatter it, and send its future"] = 10_000_000
 
 
 class WorkerSettings(NamedTuple):

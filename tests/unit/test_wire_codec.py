@@ -60,11 +60,11 @@ SAMPLES = [
     ms.MemoryRead("proof"),
     ms.DataTaken(1),
     ms.DataStored(1, FAILURE),
+    ms.Taken([3]),
+    ms.Delivery(7, [b"value"], ["x"]),
     ms.Notify(["print", "log"], [{"text": "hi", "raw": b"x"}, None]),
     ms.Notices(["print"], [[1, 2.5, "a"]]),
     ms.Abandon([3, 4]),
-    ms.Taken([3]),
-    ms.Delivery(7, [b"value"], ["x"]),
 ]
 
 
@@ -85,7 +85,8 @@ def test_there_is_a_sample_of_every_kind() -> None:
 
 
 def test_nested_named_tuples_come_back_as_such() -> None:
-    submit, failed, shared = through(SAMPLES[3], SAMPLES[15], SAMPLES[33])
+    by_kind = {type(message): message for message in SAMPLES}
+    submit, failed, shared = through(by_kind[ms.SubmitTasks], by_kind[ms.TasksFailed], by_kind[ms.AsClient])
     assert type(submit.options) is ms.TaskOptions
     assert type(failed.failures[0]) is ms.Failure
     assert type(shared.message) is ms.WantKeys

@@ -170,8 +170,16 @@ class Reopened(NamedTuple):
     records: list[Record]
 
 
+class Delivered(NamedTuple):
+    """An answer with futures inside: `value` is a payload, or a list of payloads, and there is a record with one reference for each key in it. The
+    shell unpickles the value, so that its futures find the records, and lets go of these references (`Drop`)."""
+
+    value: Any
+    records: list[Record]
+
+
 class Answered(NamedTuple):
-    """The answer to one `Ask`: a value, or the failure."""
+    """The answer to one `Ask`: a value (a `Delivered` from queues and variables), or the failure."""
 
     asker: Any
     value: Any

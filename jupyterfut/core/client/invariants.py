@@ -25,6 +25,7 @@ def check(machine: ClientMachine) -> None:
     for number in (*state.askers, *state.fences):
         assert number < state.next_question, f"question {number} was never asked"
     assert not set(state.askers) & set(state.fences), "a question is a fence too"
+    assert all(number in state.askers for number in state.arriving), "a delivery that nobody asked for arrives"
     for key, fence in state.muted.items():
         assert key in state.fences.get(fence, ()), f"{key} is muted until fence {fence}, which does not stand"
     for fence, keys in state.fences.items():
@@ -41,5 +42,6 @@ def check_at_rest(machine: ClientMachine) -> None:
     state = machine.state
     assert not state.records, f"records are left: {list(state.records)[:5]}"
     assert not state.askers, f"questions are left: {list(state.askers)[:5]}"
+    assert not state.arriving, f"deliveries are left: {list(state.arriving)[:5]}"
     assert not state.fences, f"fences are left: {list(state.fences)[:5]}"
     assert not state.muted, f"keys are muted: {list(state.muted)[:5]}"

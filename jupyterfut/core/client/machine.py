@@ -10,6 +10,8 @@ The rules, in the order in which a key meets them:
 - **Old answers.** A key can be released (or cancelled) and submitted again while the scheduler's words about its first life are still under way.
   They must not touch the second life. So before such a key is told again the machine sends a *fence*: a question whose answer carries nothing
   (`locate` of no keys). The stream keeps its order, so whatever comes before the fence's answer is about the first life, and is dropped.
+- **A delivery** (out of a queue, a variable) makes records for the futures inside it, and is confirmed with `Taken`. The scheduler has put this
+  client down for their keys already; only for a key that is being released at that moment it is told once more, after a fence.
 - **Functions** go out before the first row that names them, and once; the pickled form stays here as long as the user's function object lives.
 - **The link** breaks and comes back within the lease without this machine hearing of it, but for one `Connected` and a `Welcome(resumed=True)`. If
   the lease was over (`Welcome(resumed=False)` in answer to `resume`, or `LinkLost`) nothing that was promised will come: what was pending ends
@@ -85,6 +87,7 @@ class ClientMachine:
             ms.KeysLost: self._read_lost,
             ms.KeysPending: self._read_pending,
             ms.Reply: self._read_reply,
+            ms.Delivery: self._read_delivery,
             ms.Notices: self._read_notices,
             ms.Goodbye: self._read_goodbye,
         }
@@ -158,6 +161,7 @@ class ClientMachine:
         state.departed.clear()
         state.muted.clear()
         state.fences.clear()
+        state.arriving.clear()  # the records have left the table with all others
         for function in state.functions.values():
             function.told = False
         effects: list[Any] = [ev.Answered(asker, None, failure) for asker in state.askers.values()]
@@ -315,10 +319,13 @@ class ClientMachine:
         return [Send(SCHEDULER, ms.FireAndForget(keys))] if keys else []
 
     def _on_drop(self, event: ev.Drop, now: float) -> list[Any]:
+        return self._drop(event.records, now)
+
+    def _drop(self, dead: list[Record], now: float) -> list[Any]:
         state = self.state
         records = state.records
         released = []
-        for record in event.records:
+        for record in dead:
             record.references -= 1
             if record.references == 0 and records.get(record.key) is record:
                 del records[record.key]
@@ -377,7 +384,36 @@ class ClientMachine:
             return []
         if message.id not in state.askers:
             return [Log("warning", f"the scheduler answered question {message.id}, which nobody asked")]
-        return [ev.Answered(state.askers.pop(message.id), message.value, message.failure)]
+        value = message.value
+        if state.arriving and message.id in state.arriving:
+            value = ev.Delivered(*state.arriving.pop(message.id))
+        return [ev.Answered(state.askers.pop(message.id), value, message.failure)]
+
+    def _read_delivery(self, message: ms.Delivery, now: float) -> list[Any]:
+        """Hold a record for each key, and say so. The scheduler counts this client among those who want them, unless it hears a release that is on
+        its way to it: then it is told again."""
+        state = self.state
+        effects: list[Any] = []
+        records = []
+        again = []
+        for key in message.keys:
+            record, new = state.hold(key)
+            records.append(record)
+            if new and (key in state.departed or key in state.muted):
+                again.append(key)
+        if again:
+            self._fence_before(again, effects)
+            effects.append(Send(SCHEDULER, ms.WantKeys(again)))
+        if records:
+            self.journal.note(now, message.keys, "delivered")
+        effects.append(Send(SCHEDULER, ms.Taken([message.id])))
+        if message.id not in state.askers:
+            return [*effects, Log("warning", f"the scheduler delivered to question {message.id}, which nobody asked"), *self._drop(records, now)]
+        if records:
+            state.arriving[message.id] = (message.value, records)
+        else:
+            effects.append(ev.Answered(state.askers.pop(message.id), ev.Delivered(message.value, []), None))
+        return effects
 
     # --- answers about keys
 
@@ -427,6 +463,7 @@ class ClientMachine:
             effects.append(ev.Resolved(resolved))
         if strays:
             # Mostly the news crossed our release. But data scattered by a call that gave up comes after its release, for good unless released again.
+            self.state.departed.update(strays)
             effects.append(Send(SCHEDULER, ms.ReleaseKeys(strays)))
         return effects
 

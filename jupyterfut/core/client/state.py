@@ -56,7 +56,7 @@ class Function:
 class ClientState:
     """All live records by key, the functions, and the questions without an answer."""
 
-    __slots__ = ("askers", "conversation", "departed", "fences", "functions", "left", "muted", "next_question", "records", "welcomed")
+    __slots__ = ("arriving", "askers", "conversation", "departed", "fences", "functions", "left", "muted", "next_question", "records", "welcomed")
 
     def __init__(self) -> None:
         self.records: dict[Key, Record] = {}
@@ -66,6 +66,7 @@ class ClientState:
         self.departed: set[Key] = set()  #: released or cancelled since the last fence was sent: old answers may still come
         self.muted: dict[Key, int] = {}  #: key -> the fence whose answer ends the time in which old answers may come
         self.fences: dict[int, set[Key]] = {}  #: fences without an answer, by the number of their question
+        self.arriving: dict[int, tuple[Any, list[Record]]] = {}  #: deliveries whose keys are being told: the value, and the records held for it
         self.welcomed = False  #: a scheduler keeps a session of this client
         self.conversation = 0  #: how often a scheduler has begun anew with this client
         self.left = False  #: closed for good

@@ -31,6 +31,8 @@ def check(machine: SchedulerMachine) -> None:
             held[task] = held.get(task, 0) + 1
         if task.function is not None:
             users[task.function] = users.get(task.function, 0) + 1
+    for task in machine.coordination.held():
+        held[task] = held.get(task, 0) + 1
     for task in state.tasks.values():
         if task.held != held.get(task, 0):
             _broken(state, task, f"held {task.held}, but by {held.get(task, 0)}")
@@ -51,7 +53,9 @@ def check(machine: SchedulerMachine) -> None:
         for task in client.wanted:
             if client not in task.wanted_by or task.state == FORGOTTEN:
                 _broken(state, task, f"{client} wants it, it does not know")
-    if state.dirty or state.touched:
+    for line in machine.coordination.wrong():
+        _broken(state, None, line)
+    if state.dirty or state.touched or machine.transitions.later:
         _broken(state, None, "mail or accounts were left over")
 
 
@@ -154,6 +158,7 @@ def at_rest(machine: SchedulerMachine) -> list[str]:
         left += [f"{worker} holds {task}" for task in worker.has]
         left += [f"{worker} has {task} parked" for task in worker.ahead_parked]
     left += [f"parked request {parked.id}" for parked in state.parked]
+    left += machine.coordination.left()
     left += [f"{state.retained_bytes} bytes kept"] if state.retained_bytes else []
     return left
 

@@ -15,9 +15,11 @@ from typing import Any
 from jupyterfut.core.effects import Close, Effect, LinkBack, LinkLost, Log, Received, Tick
 from jupyterfut.core.journal import Journal
 from jupyterfut.core.scheduler import post
+from jupyterfut.core.scheduler.coord import Coordination
 from jupyterfut.core.scheduler.dispatch import Dispatch
 from jupyterfut.core.scheduler.hot import finish_many, release_many, submit_many
 from jupyterfut.core.scheduler.members import Members
+from jupyterfut.core.scheduler.notes import Notes
 from jupyterfut.core.scheduler.parking import Parking
 from jupyterfut.core.scheduler.query import Query
 from jupyterfut.core.scheduler.state import (
@@ -52,8 +54,13 @@ class SchedulerMachine:
         self.state.parked = Parking(self.state)
         self.transitions = Transitions(self.state)
         self.dispatch = Dispatch(self.state, self.transitions)
-        self.members = Members(self.state, self.transitions, self.dispatch)
+        self.coordination = Coordination(self.state, self.transitions)
+        self.members = Members(self.state, self.transitions, self.dispatch, self.coordination)
         self.query = Query(self.state, self.dispatch)
+        self.notes = Notes(self.state)
+        self.query.ops.update(self.notes.ops)
+        self.query.ops.update(self.coordination.ops)
+        self.query.late_ops.update(self.coordination.late_ops)
         self._rebalance_at: float | None = None
         self._balance_not_before = 0.0
         self._look_at = 0.0  # when to look next whether all workers live
@@ -70,6 +77,7 @@ class SchedulerMachine:
             m.Request: self._request,
             m.Notify: self._notify,
             m.Abandon: self._abandon,
+            m.Taken: self._taken,
             m.Heartbeat: self._client_heartbeat,
             m.Goodbye: self._client_goodbye,
         }
@@ -115,6 +123,9 @@ class SchedulerMachine:
     def _rest(self, effects: list[Effect]) -> list[Effect]:
         state = self.state
         dispatch = self.dispatch
+        if self.transitions.later:
+            later, self.transitions.later = self.transitions.later, []
+            self.transitions.settle(later)
         if state.ready.length or state.ready.order or state.restricted or state.touched:
             dispatch.run()
             if state.touched:
@@ -219,10 +230,13 @@ class SchedulerMachine:
 
     def _notify(self, member: ClientState | WorkerState, message: m.Notify) -> None:
         for topic, value in zip(message.topics, message.values, strict=True):
-            post.notice(self.state, topic, value)
+            self.notes.notify(member, topic, value, self._effects)
 
     def _abandon(self, client: ClientState, message: m.Abandon) -> None:
         self.state.parked.abandon(client, message.ids)
+
+    def _taken(self, client: ClientState, message: m.Taken) -> None:
+        self.coordination.taken(client, message.ids)
 
     # --- from clients: tasks
 
@@ -248,7 +262,7 @@ class SchedulerMachine:
                     wanted[task] = None
                     recommendations.append((task, WAITING))
                 else:
-                    self._want_task(client, task, recommendations)
+                    self.transitions.want(client, task, recommendations)
                 continue
             if function is None:
                 failure = m.Failure("ProtocolError", f"{key}: the function {message.function} was never sent", None, "", key)
@@ -292,19 +306,6 @@ class SchedulerMachine:
             text = f"{task.key!r} names itself, or one input twice, among its inputs"
             task.failure = m.Failure("ProtocolError", text, None, "", task.key)
 
-    def _want_task(self, client: ClientState, task: TaskState, recommendations: Recommendations) -> None:
-        """One more client wants a task that is known; it hears at once how things stand."""
-        state = self.state
-        task.wanted_by = with_member(task.wanted_by, client)
-        client.wanted[task] = None
-        if task.state == MEMORY:
-            post.ready(state, client, task, task.payload)
-        elif task.state == ERRED:
-            assert task.failure is not None
-            post.append(state, client.outbox, m.KeysFailed([task.key], [task.failure]))
-        elif task.state == RELEASED:
-            recommendations.append((task, WAITING))
-
     def _want(self, client: ClientState, message: m.WantKeys) -> None:
         recommendations: Recommendations = []
         for key in message.keys:
@@ -312,7 +313,7 @@ class SchedulerMachine:
             if task is None:
                 post.append(self.state, client.outbox, m.KeysLost([key], unknown(key)))
             else:
-                self._want_task(client, task, recommendations)
+                self.transitions.want(client, task, recommendations)
         self.transitions.settle(recommendations)
 
     def _release(self, client: ClientState, message: m.ReleaseKeys) -> None:

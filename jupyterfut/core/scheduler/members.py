@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from jupyterfut.core.effects import Close, Effect, Log
 from jupyterfut.core.scheduler import post
+from jupyterfut.core.scheduler.coord import Coordination
 from jupyterfut.core.scheduler.dispatch import Dispatch
 from jupyterfut.core.scheduler.state import (
     ERRED,
@@ -28,10 +29,11 @@ from jupyterfut.wire.messages import ClientHello, Failure, ReleaseData, Welcome,
 
 
 class Members:
-    def __init__(self, state: State, transitions: Transitions, dispatch: Dispatch) -> None:
+    def __init__(self, state: State, transitions: Transitions, dispatch: Dispatch, coordination: Coordination) -> None:
         self.state = state
         self.transitions = transitions
         self.dispatch = dispatch
+        self.coordination = coordination
 
     # --- workers
 
@@ -179,6 +181,7 @@ class Members:
         else:
             client.worker.clients.pop(client.id, None)
         state.parked.forget_client(client)
+        self.coordination.forget_client(client)
         for topic in [topic for topic, subscribers in state.topics.items() if client in subscribers]:
             post.unsubscribe(state, client, topic)
         for task in client.wanted:

@@ -83,10 +83,12 @@ class Parking:
                 self.fail(parked, "CancelledError", "the client has given up waiting")
 
     def forget_client(self, client: ClientState) -> None:
-        """The client is gone: nobody waits for these answers."""
-        for parked in self._by_client.pop(client, {}).values():
-            parked.here = False
-            parked.leave()
+        """The client is gone: nobody waits for these answers. One waiter's leaving may be another's turn, of the same client too; then that one is
+        answered, which does no harm."""
+        for parked in list(self._by_client.get(client, {}).values()):
+            if parked.here:
+                parked.leave()
+                self._remove(parked)
 
     def expire(self) -> None:
         """Answer those whose time is over."""

@@ -14,7 +14,7 @@ gone and somebody needs it), `erred -> waiting` (retry). What nobody needs is re
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
 from jupyterfut.core.scheduler import post
@@ -28,6 +28,7 @@ from jupyterfut.core.scheduler.state import (
     QUEUED,
     RELEASED,
     WAITING,
+    ClientState,
     Restriction,
     State,
     TaskState,
@@ -59,6 +60,7 @@ class Transitions:
         self.looks_for: dict[TaskState, tuple[TaskState, ...]] = {}
         self.looked_for: dict[TaskState, int] = {}  # by how many
         self.with_futures: dict[TaskState, None] = {}  # their results contained futures when they were made; a copy without them is worth nothing
+        self.later: Recommendations = []  # what coordination recommends while an event is handled; the machine settles it at the event's end
 
     def settle(self, recommendations: Recommendations) -> None:
         """Run these and all that follows from them."""
@@ -77,6 +79,28 @@ class Transitions:
             row[0](self, task, recommendations)
             if task.state != start:
                 journal.append((now, task.key, row[1], task.attempt))
+
+    # --- who wants it
+
+    def want(self, client: ClientState, task: TaskState, recommendations: Recommendations | None = None) -> None:
+        """One more client wants a task that is known; it hears at once how things stand."""
+        state = self.state
+        task.wanted_by = with_member(task.wanted_by, client)
+        client.wanted[task] = None
+        if task.state == MEMORY:
+            post.ready(state, client, task, task.payload)
+        elif task.state == ERRED:
+            assert task.failure is not None
+            post.append(state, client.outbox, KeysFailed([task.key], [task.failure]))
+        elif task.state == RELEASED:
+            (self.later if recommendations is None else recommendations).append((task, WAITING))
+
+    def let_go(self, holds: Iterable[TaskState]) -> None:
+        """Coordination holds these once less."""
+        for task in holds:
+            task.held -= 1
+            if not task.needed:
+                self.later.append((task, RELEASED if task.state != RELEASED else FORGOTTEN))
 
     # --- towards the result
 
