@@ -34,6 +34,11 @@ class LostData(JupyterfutError):
     """Scattered data, or an actor, is gone with the worker that held its only copy."""
 
 
+class ActorLost(LostData):
+    """A call of an actor has no answer, or cannot be made: the worker that holds the actor is gone, the connection to it broke while the call was
+    under way (it may have run or not, and is not repeated), or nobody holds the actor any more."""
+
+
 class NoSuchKey(JupyterfutError):
     """The scheduler does not know (any more) the task that a future names."""
 

@@ -13,7 +13,8 @@ Who says what:
     worker    -> scheduler   WorkerHello TasksDone TasksFailed TasksReturned StealAnswer TaskBlocked TaskUnblocked
                              ReplicasAdded ReplicasFailed AddData Heartbeat AsClient Notify Goodbye
     nanny     -> scheduler   NannyHello WorkerDied
-    anyone    -> a data server   MemoryRead GetData DataTaken PutData Request        data server -> anyone   MemoryRead DataSent DataStored Reply
+    anyone    -> a data server   MemoryRead GetData DataTaken PutData Request ActorCalls Taken
+    data server -> anyone        MemoryRead DataSent DataStored Reply ActorAnswers
 """
 
 from __future__ import annotations
@@ -257,6 +258,17 @@ class ReleaseData(NamedTuple):
     keys: list[Key]
 
 
+class Plugins(NamedTuple):
+    """Worker plugins, which only the worker opens: to take out, and to set up, in this order; one that has the name of another takes its place.
+    Answered, when all is done, by `Reply` with the same id. `joining`: to a worker that has just come, which runs no task before they are set up."""
+
+    id: int
+    removed: list[str]
+    names: list[str]
+    payloads: list[Payload]
+    joining: bool
+
+
 class Replicate(NamedTuple):
     """Hold copies of these results: small ones are here, the others are fetched. Each key is answered, by `ReplicasAdded` or `ReplicasFailed`."""
 
@@ -430,6 +442,28 @@ class DataTaken(NamedTuple):
     id: int
 
 
+# --- actors: whoever calls one asks the data server of its worker
+
+
+class ActorCalls(NamedTuple):
+    """Calls of one actor, in the order in which they were made. Every id is in exactly one `ActorAnswers`, unless the stream breaks before."""
+
+    actor: Key
+    ids: list[int]  #: the caller's own numbers, one count a stream
+    names: list[str]  #: of methods and attributes
+    args: list[Payload | None]  #: pickled `(args, kwargs)` as in `SubmitTasks`, but futures stay futures; None: the attribute is read
+    holds: list[list[Key]]  #: keys of the futures in the arguments, which the caller keeps alive until the answer; or [] when no row has any
+
+
+class ActorAnswers(NamedTuple):
+    """What became of calls, of one actor or several, in any order. With a `failure` all of these calls have failed so."""
+
+    ids: list[int]
+    payloads: list[Payload | None]  #: results; an empty one: what was to be read is a method. None with a failure
+    failure: Failure | None
+    holds: list[list[Key]]  #: keys of the futures in the results: the worker keeps them until it hears `Taken`; or [] when no row has any
+
+
 Message: TypeAlias = tuple[Any, ...]
 """Any of the named tuples of this module."""
 
@@ -437,10 +471,10 @@ KINDS: dict[int, type[tuple[Any, ...]]] = {
     1: ClientHello, 2: Functions, 3: ForgetFunctions, 4: SubmitTasks, 5: WantKeys, 6: ReleaseKeys, 7: CancelKeys, 8: RetryKeys,
     9: FireAndForget, 10: Request, 11: Reply, 12: Goodbye, 13: Notify, 14: Abandon, 15: Taken,
     20: Welcome, 21: KeysReady, 22: KeysFailed, 23: KeysCancelled, 24: KeysLost, 25: KeysPending, 26: Notices, 27: Delivery,
-    30: Compute, 31: CancelTasks, 32: StealTasks, 33: ReleaseData, 34: Replicate,
+    30: Compute, 31: CancelTasks, 32: StealTasks, 33: ReleaseData, 34: Replicate, 36: Plugins,
     40: WorkerHello, 41: TasksDone, 42: TasksFailed, 43: TasksReturned, 44: StealAnswer, 45: TaskBlocked, 46: TaskUnblocked, 47: ReplicasAdded,
     48: AddData, 49: Heartbeat, 50: AsClient, 51: ReplicasFailed,
     60: NannyHello, 61: WorkerDied,
-    70: GetData, 71: DataSent, 72: PutData, 73: DataStored, 74: MemoryRead, 75: DataTaken,
+    70: GetData, 71: DataSent, 72: PutData, 73: DataStored, 74: MemoryRead, 75: DataTaken, 76: ActorCalls, 77: ActorAnswers,
 }  # fmt: skip
 """The numbers are the protocol: a message's number never changes, a removed message's number is never used again."""
