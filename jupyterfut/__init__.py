@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from jupyterfut.client.current import default_client, get_client, get_worker, local_client, local_executor, rejoin, secede, worker_client
     from jupyterfut.client.futures import Future, fire_and_forget, futures_of
     from jupyterfut.client.futures import Future as Task
+    from jupyterfut.client.printing import print, warn  # noqa: A004
     from jupyterfut.client.waiting import as_completed, wait
     from jupyterfut.comm.security import Security
     from jupyterfut.deploy.local import LocalCluster
@@ -45,6 +46,8 @@ _HOME_OF = {
     "Task": "client.futures:Future",
     "fire_and_forget": "client.futures",
     "futures_of": "client.futures",
+    "print": "client.printing",
+    "warn": "client.printing",
     "as_completed": "client.waiting",
     "wait": "client.waiting",
     "Reschedule": "errors",
@@ -84,9 +87,11 @@ __all__ = [
     "get_worker",
     "local_client",
     "local_executor",
+    "print",
     "rejoin",
     "secede",
     "wait",
+    "warn",
     "worker_client",
 ]
 

@@ -301,7 +301,7 @@ def fire_and_forget(obj: object) -> None:
 
 
 class Callbacks:
-    """Calls what `add_done_callback` was given: in one thread of its own, started with the first; or on the loop of an asynchronous client."""
+    """Calls what users gave to be called: in one thread of its own, started with the first; or on the loop of an asynchronous client."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -312,7 +312,7 @@ class Callbacks:
         session = self._client._session
 
         def resolved(record: Record) -> None:
-            self._call_soon(future, fn)
+            self.call(self._done, future, fn)
 
         with session.lock:
             record = future._record
@@ -321,19 +321,20 @@ class Callbacks:
                     record.waiters = []
                 record.waiters.append(resolved)
                 return
-        self._call_soon(future, fn)
+        self.call(self._done, future, fn)
 
-    def _call_soon(self, future: Future, fn: Callable[[Future], object]) -> None:
+    def call(self, fn: Callable[..., object], *args: Any) -> None:
+        """Call `fn(*args)` soon, after what was to be called before. It must not raise."""
         session = self._client._session
         if self._client._asynchronous:
-            session.loop.call_soon_threadsafe(fn, future)
+            session.loop.call_soon_threadsafe(fn, *args)
             return
         if self._thread is None:
             if self._client.status == "closed":
-                self._call(future, fn)
+                fn(*args)
                 return
             self._start()
-        self._queue.put((future, fn))
+        self._queue.put((fn, args))
 
     def _start(self) -> None:
         import queue
@@ -348,11 +349,12 @@ class Callbacks:
     @classmethod
     def _run(cls, queue: Any) -> None:
         while (item := queue.get()) is not None:
-            cls._call(*item)
-            del item  # the last reference must not wait for the next callback
+            fn, args = item
+            fn(*args)
+            del item, fn, args  # the last reference must not wait for the next callback
 
     @staticmethod
-    def _call(future: Future, fn: Callable[[Future], object]) -> None:
+    def _done(future: Future, fn: Callable[[Future], object]) -> None:
         try:
             fn(future)
         except Exception:  # the user's own, and nobody waits for it
@@ -360,12 +362,12 @@ class Callbacks:
 
             logging.getLogger("jupyterfut.client").exception("a done callback of %s raised", future.key)
 
-    def close(self) -> None:
+    def close(self, *, wait: bool = True) -> None:
         """Let the callbacks that are due run, and end the thread. From inside a callback it does not wait."""
         import threading
 
         thread, self._thread = self._thread, None
         if thread is not None:
             self._queue.put(None)
-            if thread is not threading.current_thread():
+            if wait and thread is not threading.current_thread():
                 thread.join(timeout=5)

@@ -28,6 +28,7 @@ from jupyterfut.client.scatter import Scattering
 from jupyterfut.client.session import Session
 from jupyterfut.client.submit import Submitting
 from jupyterfut.client.timeouts import Deadline, Timeout, to_seconds
+from jupyterfut.client.topics import Subscriptions
 from jupyterfut.comm import Security
 from jupyterfut.config import settings
 from jupyterfut.errors import ClosedError, TimeoutError  # noqa: A004
@@ -102,6 +103,7 @@ class ClientLife:
         self._scattering = Scattering(client)
         self._callbacks = Callbacks(client)
         self._reasons: dict[str, str] = {}
+        self._subscriptions = Subscriptions(client)
         self._static_display = os.environ.get("JUPYTERFUT_DISPLAY") == "static"
 
     @classmethod
@@ -160,6 +162,7 @@ class ClientLife:
             raise TimeoutError(f"no connection to {self._target.address or 'the cluster'} within {limit} s") from error
         self.status = "running"
         current.register(cast("Client", self), self.set_as_default)
+        self._subscriptions.begin()
 
     def _when_ended(self) -> Callable[[str], None]:
         """What the link calls when the session is over though nobody called `close`. (The link must not keep a client alive that nobody has.)"""
@@ -171,6 +174,7 @@ class ClientLife:
                 client.status = "closed"
                 current.unregister(cast("Client", client))
                 _finish(client._session.loop, client._links.close())
+                client._callbacks.close(wait=False)
 
         return ended
 
@@ -193,6 +197,7 @@ class ClientLife:
         session = self._session
         session.leave("the client is closed")
         await self._links.close()
+        await self._subscriptions.close()
         if isinstance(session.link, SchedulerLink):
             await session.link.wait_closed()
         if self._owns_cluster and self.cluster is not None:

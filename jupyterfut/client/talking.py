@@ -5,6 +5,96 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from jupyterfut.client import notes, topics
+
+if TYPE_CHECKING:
+    from jupyterfut.client.client import Client
+
 
 class TalkingBack:
     """Methods of `Client` for named data, events and logs."""
+
+    # --- metadata (`notes`)
+
+    def set_metadata(self: Client, key: str | list[str] | tuple[str, ...], value: Any) -> Any:
+        """Leave a small fact with the scheduler, under a name, for every client and task.
+
+        key: a string; or a list of strings that leads into nested dicts, which are made as needed (whatever else stood there is replaced).
+        value: plain data (None, bool, int, float, str, bytes, lists, dicts with strings as keys), up to 1 MiB; tuples come back as lists.
+
+        Blocks for one answer of the scheduler, or returns an awaitable. Raises TypeError (other data: the text names the place) and ValueError (too
+        large). The names are those of dask.distributed; here metadata stay until the scheduler ends, also those named like a task.
+
+        >>> from jupyterfut import Client
+        >>> with Client(processes=False) as client:
+        ...     client.set_metadata(["model", "epochs"], 3)
+        ...     client.get_metadata("model")
+        {'epochs': 3}
+        """
+        return notes.set_metadata(self, key, value)
+
+    def get_metadata(self: Client, keys: str | list[str] | tuple[str, ...], default: Any = notes.NO_DEFAULT) -> Any:
+        """The fact that somebody left with `set_metadata` under this name, or path of names; the empty path `[]` is everything.
+
+        Blocks for one answer of the scheduler, or returns an awaitable. Raises KeyError, naming what there is, unless there is a `default`.
+
+        >>> from jupyterfut import Client
+        >>> with Client(processes=False) as client:
+        ...     client.get_metadata("model", default="nobody said")
+        'nobody said'
+        """
+        return notes.get_metadata(self, keys, default)
+
+    # --- events (`topics`)
+
+    def log_event(self: Client, topic: str | Collection[str], msg: Any) -> Any:
+        """Say `msg` on a topic (or on several): the scheduler stamps it, keeps it for `get_events`, and passes it on to the clients that have
+        subscribed.
+
+        msg: anything that can be pickled, up to 1 MiB. Plain data are readable for dashboards, too. Of each topic the newest `scheduler.events_kept`
+        are kept (10,000), in at most 16 MiB.
+
+        Never blocks (in an asynchronous client the result may be awaited). Raises `SerializationError`, ValueError (too large), TypeError (the
+        topic). Inside a task, `get_worker().log_event(topic, msg)` does the same without a client and adds the worker's address.
+
+        >>> from jupyterfut import Client
+        >>> with Client(processes=False) as client:
+        ...     client.log_event("training", {"epoch": 1, "loss": 0.5})
+        ...     [msg for time, msg in client.get_events("training")]
+        [{'epoch': 1, 'loss': 0.5}]
+        """
+        return topics.log_event(self, topic, msg)
+
+    def get_events(self: Client, topic: str | None = None) -> Any:
+        """The events that are kept of a topic, oldest first, as `(time, msg)`: seconds since 1970 by the scheduler's clock, and what was said. Without
+        a topic: a dict of all topics. Of a topic that nobody has used: `()`.
+
+        Blocks for one answer of the scheduler, or returns an awaitable.
+        """
+        return topics.get_events(self, topic)
+
+    def subscribe_topic(self: Client, topic: str, handler: topics.Handler) -> None:
+        """Have `handler((time, msg))` called for every event on the topic from now on, in the order in which they reached the scheduler. A topic has
+        one handler a client; a second one takes its place. The topics "print" and "warn" have one from the start.
+
+        Handlers run one after the other in a thread of the client's own (that of done callbacks), so that they may block; on the loop, if the client
+        is asynchronous. A coroutine function is awaited on the client's loop. What they raise is logged. Never blocks. Raises TypeError.
+
+        >>> import queue
+        >>> from jupyterfut import Client
+        >>> heard = queue.SimpleQueue()
+        >>> with Client(processes=False) as client:
+        ...     client.subscribe_topic("training", lambda event: heard.put(event[1]))
+        ...     client.log_event("training", "epoch 1")
+        ...     heard.get(timeout=10)
+        'epoch 1'
+        """
+        self._subscriptions.subscribe(topic, handler)
+
+    def unsubscribe_topic(self: Client, topic: str) -> None:
+        """Take the topic's handler away. Events that have arrived by now may still reach it. Never blocks. Raises ValueError for a topic without a
+        handler."""
+        self._subscriptions.unsubscribe(topic)

@@ -29,7 +29,8 @@ from jupyterfut.runtime.context import Desk, TaskContext, here, in_coroutine
 from jupyterfut.runtime.store import Store, ValueLost
 from jupyterfut.serde import dumps_result, failure_from_exception, forget_function, loads, loads_call, loads_function, sizeof, type_name
 from jupyterfut.serde.calls import local_call
-from jupyterfut.wire.messages import Failure
+from jupyterfut.serde.functions import forget_loaded
+from jupyterfut.wire.messages import Failure, Notify
 from jupyterfut.wire.payload import Local, Payload
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Function:
         self.target: Callable[..., Any] | None = None
 
 
-Outcome: TypeAlias = Done | Raised | Unrun | Blocked | Unblocked
+Outcome: TypeAlias = Done | Raised | Unrun | Blocked | Unblocked | Notify
 
 
 class Executor:
@@ -298,6 +299,10 @@ class Executor:
             duration_s = perf_counter() - start
             payload, nbytes, holds = self._dump(call, value)
             if desk.context is not None:
+    def say(self, topic: str, value: Any) -> None:
+        """Notify everybody who has subscribed, in order with what the calls here do. From any thread; never blocks."""
+        self._report(Notify([topic], [value]))
+
                 duration_s -= desk.context.waited_s()
             outcome = (call.key, call.attempt, payload, _NAMES.get(type(value)) or type_name(value), nbytes, duration_s, holds)
         except Reschedule:

@@ -13,7 +13,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Literal
 
 from jupyterfut import config
@@ -43,6 +43,7 @@ from jupyterfut.core.worker.events import (
     MemoryShort,
     NotRun,
     Run,
+    Said,
     Start,
     Stop,
     ToClient,
@@ -63,7 +64,8 @@ from jupyterfut.runtime.executor import Done, Executor, Raised, Unrun
 from jupyterfut.runtime.interfaces import interface_towards, is_loopback
 from jupyterfut.runtime.process import cpu_count, mapped_shared_bytes, memory_bytes, parse_memory_limit
 from jupyterfut.runtime.store import Store
-from jupyterfut.wire.messages import Heartbeat, Message, PutData
+from jupyterfut.serde.notes import pack
+from jupyterfut.wire.messages import Heartbeat, Message, Notify, PutData
 
 logger = logging.getLogger("jupyterfut.worker")
 
@@ -237,6 +239,27 @@ class Worker:
             raise ValueError("get_current_task() was called outside of a task")
         return task.key
 
+    def log_event(self, topic: str | Collection[str], msg: Any) -> None:
+        """Say `msg` on a topic, or on several, as `Client.log_event` does: a dict with this worker's address added to it as "worker"; anything else
+        becomes `{"msg": msg, "worker": address}` (as in dask.distributed). From any thread; never blocks. What a task says comes before its result.
+        Raises `SerializationError`, ValueError (too large), TypeError (the topic)."""
+        topics = [topic] if isinstance(topic, str) else list(topic)
+        for one in topics:
+            if not isinstance(one, str):
+                raise TypeError(f"a topic is a string, not {one!r}")
+        value = pack({**(msg if isinstance(msg, dict) else {"msg": msg}), "worker": self.address}, "an event")
+        for one in topics:
+            self.say_event(one, value)
+
+    def say_event(self, topic: str, value: list[Any]) -> None:
+        """The same for an event that is in its form already (`serde.notes`)."""
+        self._executor.say(f"event:{topic}", value)
+
+    @property
+    def echoes(self) -> bool:
+        """Whether what tasks print at the client is printed here too: not when this is the client's own process."""
+        return not self._local
+
     # --- ways in
 
     def _handle(self, event: WorkerEvent) -> None:
@@ -324,6 +347,8 @@ class Worker:
                 self._handle(Failed([r.key for r in rows], [r.attempt for r in rows], [r.failure for r in rows], [r.duration_s for r in rows]))
             elif kind is Unrun:
                 self._handle(NotRun([r.key for r in rows], [r.attempt for r in rows], [r.lost for r in rows]))
+            elif kind is Notify:
+                self._handle(Said([row.topics[0] for row in rows], [row.values[0] for row in rows]))
             else:
                 for row in rows:  # Blocked, Unblocked: events already
                     self._handle(row)

@@ -16,7 +16,7 @@ Rows of many tasks travel as columns: lists of equal length. A list is given awa
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from jupyterfut.core.effects import LinkLost, Log, Received, Send, Tick
 from jupyterfut.ids import Address, Attempt, ClientId, FunctionId, Key, PeerId
@@ -156,6 +156,13 @@ class DataPut(NamedTuple):
     types: list[str]
 
 
+class Said(NamedTuple):
+    """Tasks, or the worker itself, have something to say on these topics: as `Notify`."""
+
+    topics: list[str]
+    values: list[Any]
+
+
 class FromClient(NamedTuple):
     """A client inside a task says this to the scheduler. The first thing it says is `ClientHello`, the last `Goodbye`."""
 
@@ -166,7 +173,7 @@ class FromClient(NamedTuple):
 WorkerEvent: TypeAlias = (
     Received | LinkLost | Tick | Start | Connected | ConnectFailed | Stop
     | Executed | Failed | NotRun | Withdrawn | Blocked | Unblocked | MemoryShort
-    | Fetched | FetchFailed | DataPut | FromClient
+    | Fetched | FetchFailed | DataPut | Said | FromClient
 )  # fmt: skip
 
 

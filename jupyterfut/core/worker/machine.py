@@ -46,6 +46,7 @@ from jupyterfut.core.worker.events import (
     LearnFunctions,
     MemoryShort,
     NotRun,
+    Said,
     Start,
     Stop,
     Store,
@@ -74,6 +75,7 @@ from jupyterfut.wire.messages import (
     Functions,
     Goodbye,
     Message,
+    Notify,
     ReleaseData,
     ReplicasAdded,
     ReplicasFailed,
@@ -140,6 +142,7 @@ class WorkerMachine:
             Executed: self._on_executed, Failed: self._on_failed, NotRun: self._on_not_run, Withdrawn: self._on_withdrawn,
             Blocked: self._on_blocked, Unblocked: self._on_unblocked, MemoryShort: self._on_memory_short,
             Fetched: self._on_fetched, FetchFailed: self._on_fetch_failed, DataPut: self._on_data_put, FromClient: self._on_from_client,
+            Said: self._on_said,
         }  # fmt: skip
         self._on_message: dict[type[Any], Callable[[Any, float], None]] = {
             Welcome: self._on_welcome, Functions: self._on_functions, ForgetFunctions: self._on_forget_functions,
@@ -515,6 +518,9 @@ class WorkerMachine:
             self._say(ReplicasAdded(copied))
         transitions.arrive(self, keys, now)
         transitions.hand_over(self, now)
+
+    def _on_said(self, event: Said, now: float) -> None:
+        self._say(Notify(event.topics, event.values))
 
     def _on_from_client(self, event: FromClient, now: float) -> None:
         client, message = event
