@@ -67,6 +67,16 @@ def runtime_directory(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyt
     return directory
 
 
+@pytest.fixture(scope="module")
+def kernel_loop() -> Iterator[None]:
+    """Blocking clients of Jupyter kernels keep one event loop for good. Made here, it is nobody's leak."""
+    from jupyter_core.utils import ensure_event_loop
+
+    loop = ensure_event_loop()
+    yield
+    loop.close()
+
+
 def _leaked_threads(before: set[threading.Thread], deadline: float) -> list[str]:
     for thread in _threads() - before:
         thread.join(max(0.0, deadline - time.monotonic()))

@@ -1,0 +1,48 @@
+"""A Jupyter kernel for a test: a real one, in a process of its own, with its connection file where a Jupyter server would put it.
+
+A test module that starts kernels keeps their clients' event loop with `pytestmark = pytest.mark.usefixtures("kernel_loop")` (tests/conftest.py).
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from jupyterfut.runtime import connections
+
+
+class Kernel:
+    """A kernel, from its start to `end`."""
+
+    def __init__(self) -> None:
+        import jupyter_client
+
+        self.id = str(uuid.uuid4())
+        file = connections.runtime_dir() / f"kernel-{self.id}.json"  # as a Jupyter server names it
+        self.manager = jupyter_client.KernelManager(kernel_name="python3", connection_file=str(file))
+        self.manager.start_kernel()
+        self.client = self.manager.blocking_client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=60)
+        self.shown: dict[str, str] = {}
+
+    def run(self, code: str) -> str:
+        """Run code and return what it printed; what it showed, by MIME type, is in `shown`."""
+        printed: list[str] = []
+        self.shown = {}
+
+        def hear(message: dict[str, Any]) -> None:
+            if message["msg_type"] == "stream" and message["content"]["name"] == "stdout":
+                printed.append(message["content"]["text"])
+            elif message["msg_type"] == "execute_result":
+                self.shown.update(message["content"]["data"])
+
+        reply = self.client.execute_interactive(code, timeout=60, output_hook=hear)
+        assert reply["content"]["status"] == "ok", reply["content"]
+        return "".join(printed)
+
+    def end(self) -> None:
+        self.client.stop_channels()
+        if self.manager.is_alive():
+            self.manager.shutdown_kernel()
+        self.manager.context.destroy()
