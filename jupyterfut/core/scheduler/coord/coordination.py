@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from jupyterfut.core.scheduler.coord.events import Events
+from jupyterfut.core.scheduler.coord.multilocks import MultiLocks
+from jupyterfut.core.scheduler.coord.pubsub import PubSub
 from jupyterfut.core.scheduler.coord.queues import Queues
+from jupyterfut.core.scheduler.coord.semaphores import Locks, Semaphores
 from jupyterfut.core.scheduler.coord.values import Values
 from jupyterfut.core.scheduler.coord.variables import Variables
 from jupyterfut.core.scheduler.state import ClientState, State, TaskState
@@ -19,7 +23,12 @@ class Coordination:
         self.values = Values(state, transitions)
         self.queues = Queues(state, self.values)
         self.variables = Variables(state, self.values)
-        self._parts = (self.queues, self.variables)
+        self.semaphores = Semaphores(state)
+        self.locks = Locks(state)
+        self.events = Events(state)
+        self.multilocks = MultiLocks(state)
+        self.pubsub = PubSub(state)
+        self._parts = (self.queues, self.variables, self.semaphores, self.locks, self.events, self.multilocks, self.pubsub)
         self.ops: dict[str, Callable[[ClientState, dict[str, Any]], Any]] = {}
         self.late_ops: dict[str, Callable[[ClientState, int, dict[str, Any]], None]] = {}
         for part in self._parts:
@@ -33,6 +42,10 @@ class Coordination:
     def forget_client(self, client: ClientState) -> None:
         """The client is gone, and waits for nothing any more (`parking` has seen to that): what it held goes on."""
         self.values.forget_client(client)
+        self.semaphores.forget_client(client)
+        self.locks.forget_client(client)
+        self.multilocks.forget_client(client)
+        self.pubsub.forget_client(client)
 
     # --- for invariants
 

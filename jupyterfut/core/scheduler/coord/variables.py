@@ -5,7 +5,6 @@ A variable exists while it is set or somebody waits for it. `delete` drops the v
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,7 +24,7 @@ class Variables:
         self._state = state
         self._values = values
         self.values: dict[str, Value] = {}
-        self.readers: dict[str, OrderedDict[int, Parked]] = {}
+        self.readers: dict[str, dict[int, Parked]] = {}
         self._order = 0
         self.ops = {"variable_set": self.set, "variable_delete": self.delete}
         self.late_ops = {"variable_get": self.get}
@@ -58,7 +57,7 @@ class Variables:
         order = self._order
         failure = Failure("TimeoutError", f"{late}, also after {timeout_s or 0:g} s", None, "", Key(""))
         parked = self._state.parked.park(client, number, timeout_s, lambda: self._leave(name, order), failure)
-        self.readers.setdefault(name, OrderedDict())[order] = parked
+        self.readers.setdefault(name, {})[order] = parked
 
     def delete(self, client: ClientState, args: dict[str, Any]) -> None:
         """Drop the value, if there is one."""
