@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from jupyterfut.client.futures import Future, fire_and_forget, futures_of
     from jupyterfut.client.futures import Future as Task
     from jupyterfut.client.printing import print, warn  # noqa: A004
+    from jupyterfut.client.progress import progress
     from jupyterfut.client.waiting import as_completed, wait
     from jupyterfut.comm.security import Security
     from jupyterfut.deploy.local import LocalCluster
@@ -48,6 +49,7 @@ _HOME_OF = {
     "futures_of": "client.futures",
     "print": "client.printing",
     "warn": "client.printing",
+    "progress": "client.progress",
     "as_completed": "client.waiting",
     "wait": "client.waiting",
     "Reschedule": "errors",
@@ -88,6 +90,7 @@ __all__ = [
     "local_client",
     "local_executor",
     "print",
+    "progress",
     "rejoin",
     "secede",
     "wait",

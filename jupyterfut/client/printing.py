@@ -45,7 +45,7 @@ def print(*args: Any, sep: str | None = " ", end: str | None = "\n", file: TextI
     """
     task = current_task()
     if task is None:
-        builtins.print(*args, sep=sep, end=end, file=file, flush=flush)  # noqa: T201  # that is what it is for
+        builtins.print(*args, sep=sep, end=end, file=file, flush=flush)  # that is what it is for
         return
     number = STDOUT if file is None or file is sys.stdout else STDERR if file is sys.stderr else None
     if number is None:
@@ -55,7 +55,7 @@ def print(*args: Any, sep: str | None = " ", end: str | None = "\n", file: TextI
             raise TypeError(f"{name} must be None or a string, not {type(value).__name__}")
     text = (" " if sep is None else sep).join(map(str, args)) + ("\n" if end is None else end)
     if task.worker.echoes:
-        builtins.print(text, end="", file=file, flush=flush)  # noqa: T201  # as above
+        builtins.print(text, end="", file=file, flush=flush)  # as above
     if len(text) > _CHARS_LIMIT:
         text = f"{text[:_CHARS_LIMIT]}... ({len(text) - _CHARS_LIMIT:,} more characters)\n"
     _say(task, "print", {"text": text.encode(errors="replace").decode(), "file": number})
@@ -113,7 +113,7 @@ def printer(client: Client) -> Callable[[Any], None]:
         if _is_for(client, "print"):
             data = _said(event, "text")
             out = sys.stderr if data.get("file") == STDERR else sys.stdout
-            builtins.print(data["text"], end="", file=out, flush=True)  # noqa: T201  # this is what was asked for
+            builtins.print(data["text"], end="", file=out, flush=True)  # this is what was asked for
 
     return heard
 

@@ -69,8 +69,8 @@ class TalkingBack:
         return topics.log_event(self, topic, msg)
 
     def get_events(self: Client, topic: str | None = None) -> Any:
-        """The events that are kept of a topic, oldest first, as `(time, msg)`: seconds since 1970 by the scheduler's clock, and what was said. Without
-        a topic: a dict of all topics. Of a topic that nobody has used: `()`.
+        """The events that are kept of a topic, oldest first, as `(time, msg)`: seconds since 1970 by the scheduler's clock, and what was said.
+        Without a topic: a dict of all topics. Of a topic that nobody has used: `()`.
 
         Blocks for one answer of the scheduler, or returns an awaitable.
         """
