@@ -1,5 +1,5 @@
 """Writes the pages that are made from the code: `docs/design/state-diagrams.md` from the machines' transition tables, `docs/settings.md` from the
-settings.
+settings, `docs/reference/` from the docstrings.
 
 python docs/generate.py            write them
 python docs/generate.py --check    write nothing; exit code 1 if one is not current (CI does this)
@@ -18,6 +18,8 @@ from typing import Any
 
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent))
+
+import reference_pages  # noqa: E402
 
 from jupyterfut import config  # noqa: E402
 from jupyterfut.core.client import machine as client_machine  # noqa: E402
@@ -125,15 +127,20 @@ def main(arguments: list[str]) -> int:
     pages = {
         DOCS / "design" / "state-diagrams.md": "\n".join([HEAD, scheduler_page(), worker_page(), client_page()]),
         DOCS / "settings.md": settings_page(),
+        **{DOCS / "reference" / name: text for name, text in reference_pages.pages().items()},
     }
+    gone = [path for path in (DOCS / "reference").glob("*.md") if path not in pages]
     stale = [path for path, text in pages.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     for path in stale:
         if "--check" in arguments:
             print(f"{path.relative_to(DOCS.parent)} is not current: run python docs/generate.py")
         else:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(pages[path], encoding="utf-8")
             print(f"written: {path.relative_to(DOCS.parent)}")
-    return 1 if stale and "--check" in arguments else 0
+    for path in gone:
+        print(f"nothing makes {path.relative_to(DOCS.parent)}: delete it")
+    return 1 if gone or (stale and "--check" in arguments) else 0
 
 
 if __name__ == "__main__":

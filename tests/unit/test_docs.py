@@ -24,6 +24,21 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def places(page: Path) -> set[str]:
+    """What a link may name after its `#`: anchors, and headings as GitHub makes anchors of them."""
+    text = page.read_text(encoding="utf-8")
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {*re.findall(r'<a id="([^"]+)">', text), *(re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-") for title in titles)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_a_place(page: Path) -> None:
+    for target, place in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text(encoding="utf-8")):
+        found = page.parent / target if target else page
+        if found.suffix == ".md":
+            assert place in places(found), f"{page.name} links to {target}#{place}"
+
+
 def test_generated_pages_are_current() -> None:
     done = subprocess.run([sys.executable, str(ROOT / "docs" / "generate.py"), "--check"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
