@@ -66,6 +66,8 @@ class Session:
         self.before_release: Callable[[], None] | None = None  # to be called before deaths are handled
         self.local = False  # objects travel by reference
         self.listeners: dict[str, tuple[Callable[[Any], object], ...]] = {}  # to notices, by topic
+        self.at_welcome: list[Callable[[], object]] = []  # to be called, on the loop, when a scheduler begins anew with us and knows nothing
+        self.at_end: list[Callable[[str], object]] = []  # to be called, on the loop, when the session is over, with the reason
         self._performers: dict[type, Callable[[Any], None]] = {
             ev.Resolved: self._perform_resolved,
             ev.Reopened: self._perform_reopened,
@@ -296,6 +298,7 @@ class Session:
         if self.closed is None:
             self.closed = f"the connection to the scheduler is lost: {reason}"
         self.handle(LinkLost(SCHEDULER, reason))
+        self._end()
 
     def leave(self, reason: str) -> None:
         """Say goodbye, and end all futures."""
@@ -304,6 +307,13 @@ class Session:
         if self.closed is None:
             self.closed = reason
         self.handle(ev.Left(reason))
+        self._end()
+
+    def _end(self) -> None:
+        assert self.closed is not None
+        at_end, self.at_end = self.at_end, []
+        for tell in at_end:
+            tell(self.closed)
 
     # --- effects
 
@@ -354,6 +364,8 @@ class Session:
             with self.lock:
                 for topic in self.listeners:
                     self.post(ev.Ask(_ignore, "subscribe", {"topic": topic}))
+            for tell in self.at_welcome:
+                tell()
 
     def _perform_noticed(self, effect: ev.Noticed) -> None:
         for topic, value in zip(effect.topics, effect.values, strict=True):
@@ -371,6 +383,7 @@ class Session:
             self.closed = effect.reason
         if self.link is not None:
             self.link.cut(effect.reason)
+        self._end()
 
 
 class _GaveUp(NamedTuple):

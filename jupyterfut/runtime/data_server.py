@@ -3,6 +3,7 @@
 `DataServer` answers `GetData` from the worker's store (what is on disk is read in a thread) and hands `PutData` to the worker, which answers when the
 scheduler knows of the data. `DataLinks` is the asking side: one stream a peer, opened when first needed and kept, any number of questions under way.
 Whoever has something else to ask of one worker (`client.run`, what it is doing) asks it over the same streams: `Request`, answered by `Reply`.
+What somebody publishes for those who listen at a worker (`Published`) is told over them too, and has no answer.
 Between processes of one machine the large parts go through shared memory (`sharing`); copying into it is done in a thread, too.
 """
 
@@ -21,7 +22,7 @@ from jupyterfut.ids import Address, ClientId, Key
 from jupyterfut.runtime.sharing import Neighbour, Sharing
 from jupyterfut.runtime.store import Store, ValueLost
 from jupyterfut.serde import exception_from_failure, failure_from_exception
-from jupyterfut.wire.messages import DataSent, DataStored, DataTaken, Failure, GetData, MemoryRead, Message, PutData, Reply, Request
+from jupyterfut.wire.messages import DataSent, DataStored, DataTaken, Failure, GetData, MemoryRead, Message, Published, PutData, Reply, Request
 from jupyterfut.wire.payload import Local, Payload
 
 logger = logging.getLogger("jupyterfut.worker")
@@ -29,6 +30,9 @@ logger = logging.getLogger("jupyterfut.worker")
 Ops = dict[str, Callable[[dict[str, Any]], Any]]
 """What may be asked by `Request`: op -> handler of its `args`. It returns the answer (plain MessagePack values and payloads) or an awaitable of it;
 what it raises is an answer too."""
+
+Heard = dict[str, Callable[[list[Payload]], object]]
+"""Who listens at a worker: topic -> where messages that are published on it go. The others are dropped."""
 
 OnPut = Callable[[int, PutData], None]
 """(token, message): data has arrived. The answer goes to `DataServer.answer_put(token, failure)`."""
@@ -38,9 +42,12 @@ class DataServer:
     """The answering side. `local`: objects may be passed by reference (`comm.inproc`). `shared_bytes`: parts of values from this size on go through
     shared memory where they can; 0: none."""
 
-    def __init__(self, store: Store, on_put: OnPut, *, local: bool, shared_bytes: int = 0, ops: Ops | None = None) -> None:
+    def __init__(
+        self, store: Store, on_put: OnPut, *, local: bool, shared_bytes: int = 0, ops: Ops | None = None, heard: Heard | None = None
+    ) -> None:
         self._store = store
         self._ops = {} if ops is None else ops
+        self._heard = {} if heard is None else heard
         self._on_put = on_put
         self._local = local
         self._sharing = Sharing(0 if local else shared_bytes)
@@ -87,6 +94,10 @@ class DataServer:
                     return
             elif type(message) is Request:
                 self._start_job(self._answer_request(stream, message))
+            elif type(message) is Published:
+                listener = self._heard.get(message.topic)
+                if listener is not None:
+                    listener(message.payloads)
             elif type(message) is DataTaken:
                 asker.sent.pop(message.id, None)
             elif type(message) is MemoryRead:
@@ -200,6 +211,8 @@ class DataLinks:
         self._sharing: Sharing | None = None  # made for the first stream
         self._shared_bytes = shared_bytes
         self._links: dict[Address, asyncio.Task[_DataLink]] = {}
+        self._untold: dict[Address, list[Message]] = {}  # what waits for its connection
+        self._telling: set[asyncio.Task[None]] = set()
         self._closed = False
 
     async def get(self, address: Address, keys: list[Key]) -> DataSent:
@@ -223,9 +236,38 @@ class DataLinks:
             raise exception_from_failure(answer.failure)
         return answer.value
 
+    def tell(self, address: Address, message: Message) -> None:
+        """Send something that has no answer. Never blocks. What is told one address arrives in order; if it cannot be reached, nothing of it does."""
+        untold = self._untold.get(address)
+        if untold is not None:
+            untold.append(message)
+            return
+        task = self._links.get(address)
+        if task is not None and task.done() and not task.cancelled() and task.exception() is None:
+            task.result().send([message])
+        elif not self._closed:
+            self._untold[address] = [message]
+            telling = asyncio.get_running_loop().create_task(self._tell(address))
+            self._telling.add(telling)
+            telling.add_done_callback(self._telling.discard)
+
+    async def _tell(self, address: Address) -> None:
+        link = None
+        try:
+            link = await self._link(address)
+        except (OSError, JupyterfutError) as error:
+            logger.info("nothing can be told worker %s: %s", address, error)
+        finally:
+            untold = self._untold.pop(address)
+        if link is not None:
+            link.send(untold)
+
     async def close(self) -> None:
         """Close all streams. What is under way ends with ConnectionFailed. Idempotent."""
         self._closed = True
+        for telling in self._telling:
+            telling.cancel()
+        await asyncio.gather(*self._telling, return_exceptions=True)
         tasks = list(self._links.values())
         self._links.clear()
         for task in tasks:
@@ -298,6 +340,11 @@ class _DataLink:
         self._stream.send([DataTaken(answer.id)])
         found = [(key, payload) for key, payload in zip(answer.keys, payloads, strict=True) if payload is not None]
         return DataSent(answer.id, [key for key, _ in found], [payload for _, payload in found], [])
+
+    def send(self, messages: list[Message]) -> None:
+        """Without an answer. On a broken stream: not at all."""
+        if self._broken is None:
+            self._stream.send(messages)
 
     async def ask(self, make: Callable[[int], Message]) -> Any:
         if self._broken is not None:

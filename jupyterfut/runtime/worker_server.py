@@ -59,7 +59,7 @@ from jupyterfut.ids import Address, ClientId, Key
 from jupyterfut.runtime import connections
 from jupyterfut.runtime.client_link import ClientLink
 from jupyterfut.runtime.context import current_task
-from jupyterfut.runtime.data_server import DataLinks, DataServer, Ops
+from jupyterfut.runtime.data_server import DataLinks, DataServer, Heard, Ops
 from jupyterfut.runtime.executor import Done, Executor, Raised, Unrun
 from jupyterfut.runtime.interfaces import interface_towards, is_loopback
 from jupyterfut.runtime.process import cpu_count, mapped_shared_bytes, memory_bytes, parse_memory_limit
@@ -118,6 +118,7 @@ class Worker:
         self.address = Address("")  #: of its data server, which is also its name to the cluster; "" until it has started
         self.status: Status = "new"
         self.data_ops: Ops = {}  #: what anybody in the cluster may ask of this worker by `Request`
+        self.heard: Heard = {}  #: who listens here to what is published
         self._security = security or Security(token=token or connections.token_for(scheduler_address))
         self._host = host
         self._port = port
@@ -146,7 +147,7 @@ class Worker:
         limits = self.settings.worker
         self._store = Store(int(limits.memory_spill * self.memory_limit_bytes), self.local_directory)
         shared_bytes = self.settings.comm.shared_memory_bytes
-        self._data_server = DataServer(self._store, self._on_put, local=self._local, shared_bytes=shared_bytes, ops=self.data_ops)
+        self._data_server = DataServer(self._store, self._on_put, local=self._local, shared_bytes=shared_bytes, ops=self.data_ops, heard=self.heard)
         self._data_links = DataLinks(self._security, self.settings.comm.connect_timeout_s, shared_bytes=shared_bytes)
         on_stream = self._data_server.on_stream
         try:

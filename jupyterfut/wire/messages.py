@@ -13,7 +13,7 @@ Who says what:
     worker    -> scheduler   WorkerHello TasksDone TasksFailed TasksReturned StealAnswer TaskBlocked TaskUnblocked
                              ReplicasAdded ReplicasFailed AddData Heartbeat AsClient Notify Goodbye
     nanny     -> scheduler   NannyHello WorkerDied
-    anyone    -> a data server   MemoryRead GetData DataTaken PutData Request ActorCalls Taken
+    anyone    -> a data server   MemoryRead GetData DataTaken PutData Request ActorCalls Taken Published
     data server -> anyone        MemoryRead DataSent DataStored Reply ActorAnswers
 """
 
@@ -442,6 +442,13 @@ class DataTaken(NamedTuple):
     id: int
 
 
+class Published(NamedTuple):
+    """Messages on one topic, for all who listen at this worker. No answer. They come in the order in which the publisher sent them."""
+
+    topic: str
+    payloads: list[Payload]
+
+
 # --- actors: whoever calls one asks the data server of its worker
 
 
@@ -476,5 +483,6 @@ KINDS: dict[int, type[tuple[Any, ...]]] = {
     48: AddData, 49: Heartbeat, 50: AsClient, 51: ReplicasFailed,
     60: NannyHello, 61: WorkerDied,
     70: GetData, 71: DataSent, 72: PutData, 73: DataStored, 74: MemoryRead, 75: DataTaken, 76: ActorCalls, 77: ActorAnswers,
+    78: Published,
 }  # fmt: skip
 """The numbers are the protocol: a message's number never changes, a removed message's number is never used again."""
