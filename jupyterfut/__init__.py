@@ -26,6 +26,13 @@ if TYPE_CHECKING:
     from jupyterfut.client.progress import progress
     from jupyterfut.client.waiting import as_completed, wait
     from jupyterfut.comm.security import Security
+    from jupyterfut.coord.event import Event
+    from jupyterfut.coord.lock import Lock
+    from jupyterfut.coord.multilock import MultiLock
+    from jupyterfut.coord.pubsub import Pub, Sub
+    from jupyterfut.coord.queue import Queue
+    from jupyterfut.coord.semaphore import Semaphore
+    from jupyterfut.coord.variable import Variable
     from jupyterfut.deploy.local import LocalCluster
     from jupyterfut.errors import CancelledError, KilledWorker, Reschedule, TimeoutError  # noqa: A004
     from jupyterfut.runtime.nanny import Nanny
@@ -52,6 +59,14 @@ _HOME_OF = {
     "progress": "client.progress",
     "as_completed": "client.waiting",
     "wait": "client.waiting",
+    "Queue": "coord.queue",
+    "Variable": "coord.variable",
+    "Lock": "coord.lock",
+    "Event": "coord.event",
+    "Semaphore": "coord.semaphore",
+    "MultiLock": "coord.multilock",
+    "Pub": "coord.pubsub",
+    "Sub": "coord.pubsub",
     "Reschedule": "errors",
     "CancelledError": "errors",
     "KilledWorker": "errors",
@@ -68,16 +83,24 @@ _HOME_OF = {
 __all__ = [
     "CancelledError",
     "Client",
+    "Event",
     "Executor",
     "Future",
     "KilledWorker",
     "LocalCluster",
+    "Lock",
+    "MultiLock",
     "Nanny",
+    "Pub",
+    "Queue",
     "Reschedule",
     "Scheduler",
     "Security",
+    "Semaphore",
+    "Sub",
     "Task",
     "TimeoutError",
+    "Variable",
     "Worker",
     "__version__",
     "as_completed",
