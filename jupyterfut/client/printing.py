@@ -75,7 +75,8 @@ def warn(message: str | Warning, category: type[Warning] | None = UserWarning, s
         category = type(message)
     elif category is None:
         category = UserWarning
-    if not (isinstance(category, type) and issubclass(category, Warning)):
+    kind: Any = category
+    if not (isinstance(kind, type) and issubclass(kind, Warning)):
         raise TypeError(f"category must be a class of warnings, not {category!r}")
     if task is None or task.worker.echoes:
         warnings.warn(message, category, stacklevel + 1, source)

@@ -100,9 +100,7 @@ class _Waiter:
 class _Board:
     """The futures that are shown, and how far they are."""
 
-    def __init__(
-        self, sources: Iterable[Any], futures: list[Future], group: Callable[[str], str], complete: bool, multi: bool, line: Line
-    ) -> None:
+    def __init__(self, sources: Iterable[Any], futures: list[Future], group: Callable[[str], str], complete: bool, multi: bool, line: Line) -> None:
         self._lists = [source for source in sources if isinstance(source, list)]
         self._lengths = [len(source) for source in self._lists]
         self._group = group

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from jupyterfut.client import notes, topics
+from jupyterfut.client import datasets, notes, topics
+from jupyterfut.client.datasets import Datasets
 
 if TYPE_CHECKING:
     from jupyterfut.client.client import Client
@@ -19,7 +20,7 @@ class TalkingBack:
 
     # --- metadata (`notes`)
 
-    def set_metadata(self: Client, key: str | list[str] | tuple[str, ...], value: Any) -> Any:
+    def set_metadata(self, key: str | list[str] | tuple[str, ...], value: Any) -> Any:
         """Leave a small fact with the scheduler, under a name, for every client and task.
 
         key: a string; or a list of strings that leads into nested dicts, which are made as needed (whatever else stood there is replaced).
@@ -34,9 +35,9 @@ class TalkingBack:
         ...     client.get_metadata("model")
         {'epochs': 3}
         """
-        return notes.set_metadata(self, key, value)
+        return notes.set_metadata(_client(self), key, value)
 
-    def get_metadata(self: Client, keys: str | list[str] | tuple[str, ...], default: Any = notes.NO_DEFAULT) -> Any:
+    def get_metadata(self, keys: str | list[str] | tuple[str, ...], default: Any = notes.NO_DEFAULT) -> Any:
         """The fact that somebody left with `set_metadata` under this name, or path of names; the empty path `[]` is everything.
 
         Blocks for one answer of the scheduler, or returns an awaitable. Raises KeyError, naming what there is, unless there is a `default`.
@@ -46,11 +47,11 @@ class TalkingBack:
         ...     client.get_metadata("model", default="nobody said")
         'nobody said'
         """
-        return notes.get_metadata(self, keys, default)
+        return notes.get_metadata(_client(self), keys, default)
 
     # --- events (`topics`)
 
-    def log_event(self: Client, topic: str | Collection[str], msg: Any) -> Any:
+    def log_event(self, topic: str | Collection[str], msg: Any) -> Any:
         """Say `msg` on a topic (or on several): the scheduler stamps it, keeps it for `get_events`, and passes it on to the clients that have
         subscribed.
 
@@ -66,17 +67,17 @@ class TalkingBack:
         ...     [msg for time, msg in client.get_events("training")]
         [{'epoch': 1, 'loss': 0.5}]
         """
-        return topics.log_event(self, topic, msg)
+        return topics.log_event(_client(self), topic, msg)
 
-    def get_events(self: Client, topic: str | None = None) -> Any:
+    def get_events(self, topic: str | None = None) -> Any:
         """The events that are kept of a topic, oldest first, as `(time, msg)`: seconds since 1970 by the scheduler's clock, and what was said.
         Without a topic: a dict of all topics. Of a topic that nobody has used: `()`.
 
         Blocks for one answer of the scheduler, or returns an awaitable.
         """
-        return topics.get_events(self, topic)
+        return topics.get_events(_client(self), topic)
 
-    def subscribe_topic(self: Client, topic: str, handler: topics.Handler) -> None:
+    def subscribe_topic(self, topic: str, handler: topics.Handler) -> None:
         """Have `handler((time, msg))` called for every event on the topic from now on, in the order in which they reached the scheduler. A topic has
         one handler a client; a second one takes its place. The topics "print" and "warn" have one from the start.
 
@@ -92,9 +93,65 @@ class TalkingBack:
         ...     heard.get(timeout=10)
         'epoch 1'
         """
-        self._subscriptions.subscribe(topic, handler)
+        _client(self)._subscriptions.subscribe(topic, handler)
 
-    def unsubscribe_topic(self: Client, topic: str) -> None:
+    def unsubscribe_topic(self, topic: str) -> None:
         """Take the topic's handler away. Events that have arrived by now may still reach it. Never blocks. Raises ValueError for a topic without a
         handler."""
-        self._subscriptions.unsubscribe(topic)
+        _client(self)._subscriptions.unsubscribe(topic)
+
+    # --- datasets (`datasets`)
+
+    def publish_dataset(self, *args: Any, name: Any = None, override: bool = False, **kwargs: Any) -> Any:
+        """Give something a name that every client of the cluster knows: a future, a collection of them, a dask collection, or a small value.
+
+        Call it as `publish_dataset(x, name="a")` (several positional arguments make a tuple), `publish_dataset(a=x)`, or `publish_dataset({"a": x})`;
+        of several datasets either all are published or none. Names are strings, numbers, or tuples of these. Futures inside keep their tasks
+        alive, also when this client is gone, until the dataset is unpublished.
+
+        override: take the place of a dataset of the same name, which is otherwise a KeyError.
+        Blocks for one answer of the scheduler, or returns an awaitable. Raises TypeError (no name, nothing to publish), `SerializationError`, and
+        ValueError for a value larger than `scheduler.value_limit_bytes`: scatter it, and publish the future.
+
+        >>> from jupyterfut import Client
+        >>> with Client(processes=False) as client:
+        ...     client.publish_dataset(squares=client.map(pow, [1, 2, 3], [2, 2, 2]))
+        ...     client.gather(client.get_dataset("squares"))
+        [1, 4, 9]
+        """
+        return datasets.publish(_client(self), args, name, override, kwargs)
+
+    def get_dataset(self, name: Any, default: Any = notes.NO_DEFAULT) -> Any:
+        """What was published under the name; futures inside belong to this client.
+
+        Blocks for one answer of the scheduler, or returns an awaitable. Raises KeyError, naming the datasets that there are, unless there is a
+        `default`; and what unpickling it raises.
+        """
+        return datasets.get(_client(self), name, default)
+
+    def list_datasets(self) -> Any:
+        """The names of all published datasets, as a tuple. Blocks for one answer of the scheduler, or returns an awaitable."""
+        return datasets.names(_client(self))
+
+    def unpublish_dataset(self, name: Any) -> Any:
+        """Take a dataset back. The futures in it live on where somebody else has them. Blocks for one answer of the scheduler, or returns an
+        awaitable. Raises KeyError, naming the datasets that there are, for an unknown name."""
+        return datasets.unpublish(_client(self), name)
+
+    @property
+    def datasets(self) -> Datasets:
+        """The published datasets as a mapping: `client.datasets["a"] = future`, `client.datasets["a"]`, `del client.datasets["a"]`, `"a" in
+        client.datasets`, `for name in client.datasets`. In an asynchronous client: `await client.datasets["a"]`, `async for name in ...`.
+
+        >>> from jupyterfut import Client
+        >>> with Client(processes=False) as client:
+        ...     client.datasets["answer"] = client.submit(sum, [40, 2])
+        ...     list(client.datasets), client.datasets["answer"].result()
+        (['answer'], 42)
+        """
+        return Datasets(_client(self))
+
+
+def _client(methods: TalkingBack) -> Client:
+    """The only class that is made of these methods."""
+    return cast("Client", methods)

@@ -324,3 +324,113 @@ def test_at_the_client_it_is_the_usual_warning() -> None:
     with pytest.warns(OldData, match="by hand") as caught:
         warn(OldData("by hand"))
     assert caught[0].filename == __file__
+
+
+# --- datasets
+
+
+def test_a_dataset_outlives_the_client_that_published_it(client: Client) -> None:
+    with another(client) as other:
+        other.publish_dataset({"squares": other.map(pow, [1, 2, 3], [2, 2, 2])}, one=other.submit(abs, -1, pure=False))
+    futures = client.get_dataset("squares")
+    assert client.gather(futures) == [1, 4, 9]
+    assert client.get_dataset("one").result() == 1
+    assert client.list_datasets() == ("one", "squares")
+
+
+def test_a_dataset_keeps_its_tasks_until_it_is_unpublished(client: Client) -> None:
+    future = client.submit(abs, -5, pure=False)
+    key = future.key
+    client.publish_dataset(future, name="kept")
+    future.release()
+    assert client.get_dataset("kept").result() == 5
+    client.unpublish_dataset("kept")
+    client.get_metadata([])  # what has been released since is known to the scheduler
+    assert client.scheduler_info()["tasks"]["memory"] == 0, key
+
+
+def test_pending_futures_come_out_of_a_dataset_too(client: Client) -> None:
+    import threading
+
+    gate = threading.Event()
+    with another(client) as other:
+        other.publish_dataset(waits=other.submit(gate.wait, 30))
+    future = client.get_dataset("waits")
+    assert future.status == "pending"
+    gate.set()
+    assert future.result() is True
+
+
+def test_names_and_forms_of_publishing(client: Client) -> None:
+    client.publish_dataset(1, 2, name=("a", 3))
+    client.publish_dataset({"b": None, 7: [1]})
+    assert client.get_dataset(("a", 3)) == (1, 2)
+    assert set(client.list_datasets()) == {("a", 3), "b", 7}
+    assert client.get_dataset("b") is None
+    assert client.get_dataset("c", default=0) == 0
+    assert client.submit(lambda: get_client().get_dataset(7)).result() == [1]
+
+
+def test_an_existing_name_needs_override(client: Client) -> None:
+    client.publish_dataset(a=1)
+    with pytest.raises(KeyError, match="dataset 'a' exists already: publish it with override=True"):
+        client.publish_dataset(a=2, b=3)
+    assert client.list_datasets() == ("a",)  # all or none
+    client.publish_dataset(a=2, override=True)
+    assert client.get_dataset("a") == 2
+
+
+@pytest.mark.parametrize(
+    "look", [lambda client: client.get_dataset("x"), lambda client: client.unpublish_dataset("x"), lambda client: client.datasets["x"]]
+)
+def test_an_unknown_dataset_names_those_that_there_are(client: Client, look: Any) -> None:
+    client.publish_dataset(a=1)
+    with pytest.raises(KeyError, match=r"no dataset 'x' \(there are: 'a'\)"):
+        look(client)
+
+
+def test_bad_datasets_are_refused(client: Client) -> None:
+    for wrong in (lambda: client.publish_dataset(), lambda: client.publish_dataset(5), lambda: client.publish_dataset({"a": 1}, a=2)):
+        with pytest.raises(TypeError, match="publish_dataset"):
+            wrong()
+    for name in (True, None, b"x", (1, [2])):
+        with pytest.raises(TypeError, match="a dataset's name is"):
+            client.get_dataset(name)
+    assert client.list_datasets() == ()
+
+
+def test_datasets_are_a_mapping(client: Client) -> None:
+    client.datasets["a"] = 1
+    client.datasets["b"] = 2
+    assert dict(client.datasets) == {"a": 1, "b": 2}
+    assert len(client.datasets) == 2
+    assert "a" in client.datasets
+    assert "c" not in client.datasets
+    with pytest.raises(KeyError, match="exists already"):
+        client.datasets["a"] = 3
+    del client.datasets["a"]
+    assert list(client.datasets) == ["b"]
+    assert client.datasets.pop("b") == 2
+    with pytest.raises(KeyError):
+        del client.datasets["a"]
+
+
+def test_datasets_in_an_asynchronous_client() -> None:
+    async def main() -> None:
+        async with Client(processes=False, n_workers=1, threads_per_worker=1, asynchronous=True) as client:
+            await client.publish_dataset(a=client.submit(abs, -1))
+            assert await (await client.get_dataset("a")) == 1
+            assert await (await client.datasets["a"]) == 1
+            assert [name async for name in client.datasets] == ["a"]
+            with pytest.raises(KeyError):
+                await client.get_dataset("b")
+            assert await client.get_dataset("b", 5) == 5
+            with pytest.raises(TypeError, match="await client.publish_dataset"):
+                client.datasets["b"] = 1
+            for look in (lambda: "a" in client.datasets, lambda: len(client.datasets), lambda: list(client.datasets)):
+                with pytest.raises(TypeError, match="asynchronous client"):
+                    look()
+            await client.unpublish_dataset("a")
+            assert await client.list_datasets() == ()
+
+    asyncio.run(main())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from jupyterfut.core.scheduler.coord.datasets import Datasets
 from jupyterfut.core.scheduler.coord.events import Events
 from jupyterfut.core.scheduler.coord.multilocks import MultiLocks
 from jupyterfut.core.scheduler.coord.pubsub import PubSub
@@ -23,12 +24,13 @@ class Coordination:
         self.values = Values(state, transitions)
         self.queues = Queues(state, self.values)
         self.variables = Variables(state, self.values)
+        self.datasets = Datasets(self.values)
         self.semaphores = Semaphores(state)
         self.locks = Locks(state)
         self.events = Events(state)
         self.multilocks = MultiLocks(state)
         self.pubsub = PubSub(state)
-        self._parts = (self.queues, self.variables, self.semaphores, self.locks, self.events, self.multilocks, self.pubsub)
+        self._parts = (self.queues, self.variables, self.datasets, self.semaphores, self.locks, self.events, self.multilocks, self.pubsub)
         self.ops: dict[str, Callable[[ClientState, dict[str, Any]], Any]] = {}
         self.late_ops: dict[str, Callable[[ClientState, int, dict[str, Any]], None]] = {}
         for part in self._parts:
@@ -54,6 +56,7 @@ class Coordination:
         yield from self.values.held()
         yield from self.queues.held()
         yield from self.variables.held()
+        yield from self.datasets.held()
 
     def wrong(self) -> list[str]:
         """What contradicts itself: should be []."""
