@@ -39,6 +39,14 @@ class ActorLost(LostData):
     under way (it may have run or not, and is not repeated), or nobody holds the actor any more."""
 
 
+class NotCopied(JupyterfutError, RuntimeError):
+    """A result could not be copied to as many workers as `replicate` was to copy it to. What was copied stays so."""
+
+
+class NotRetired(JupyterfutError, RuntimeError):
+    """A worker could not retire: nobody else could take what only it has. It works on, and nothing was lost."""
+
+
 class NoSuchKey(JupyterfutError):
     """The scheduler does not know (any more) the task that a future names."""
 

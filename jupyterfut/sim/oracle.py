@@ -54,6 +54,7 @@ class Oracle:
         self.ended_clients: set[SimClient] = set()
         self.resolved_records: dict[Record, str] = {}
         self.resolutions = 0
+        self.retired: set[PeerId] = set()  # workers that were sent away in order, after all that only they held was copied
         self._sent: dict[PeerId, dict[Key, int]] = {}  # scheduler's peer -> key -> attempt: sent and not answered
         self._values: dict[Key, int | None] = {}
         self._closures: dict[Key, frozenset[Key]] = {}
@@ -163,6 +164,8 @@ class Oracle:
             for key, attempt in zip(message.keys, message.attempts, strict=True):
                 sent[key] = attempt
                 self.attempts[key] += 1
+        elif type(message) is m.Goodbye:
+            self.retired.add(peer)
 
     def scheduler_hears(self, peer: PeerId, message: m.Message) -> None:
         """A message reaches the scheduler."""
@@ -173,12 +176,23 @@ class Oracle:
                 for key, attempt in zip(message[0], message[1], strict=True):
                     if sent.get(key) == attempt:
                         del sent[key]
+        elif kind is m.ReplicasAdded:
+            for key in message[0]:
+                if key in self.program.data and peer in self.world.scheduler.workers:
+                    self.homes.setdefault(key, {})[self.world.scheduler.workers[peer][1]] = None
         elif kind is m.FireAndForget:
             self.kept_keys.update(dict.fromkeys(message[0]))
 
     def scheduler_loses(self, peer: PeerId, worker: SimWorker) -> None:
         """The scheduler's stream to a worker ends: what only that worker holds may be lost."""
-        self.deaths.update(self._sent.pop(peer, {}).keys())
+        sent = self._sent.pop(peer, {})
+        if peer in self.retired:
+            self.retired.discard(peer)
+            self.told_again.update(sent)  # their time was over: they run again
+            for homes in self.homes.values():
+                homes.pop(worker, None)
+            return
+        self.deaths.update(sent.keys())
         self.shaken.update(key for key, homes in self.homes.items() if worker in homes)
 
     # --- what the clients' machines say

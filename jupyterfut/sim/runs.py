@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from jupyterfut.core.worker.events import MemoryShort
-from jupyterfut.sim import rest
+from jupyterfut.sim import placing, rest
 from jupyterfut.sim.clients import SimClient
 from jupyterfut.sim.trace import Trace
 from jupyterfut.sim.workers import SimWorker
@@ -35,6 +35,7 @@ class Run:
             trace=trace,
         )
         self.world.deaf_schedulers = True
+        self.world.refills = True
         self.questions = 0  # without an answer
 
     def go(self) -> None:
@@ -127,6 +128,18 @@ class Run:
     def _answered(self, value: Any, failure: Any) -> None:
         self.questions -= 1
         assert self.questions >= 0, "a question was answered twice"
+
+    def _place(self, client: SimClient, step: Step) -> None:
+        op, args = placing.question(self.world.rng, step.op, step.keys, [worker.name for worker in self.plan.workers])
+        self.questions += 1
+
+        def answered(value: Any, failure: Any) -> None:
+            placing.check_answer(self.world, op, args, value, failure)
+            self._answered(value, failure)
+
+        client.ask(op, args, answered)
+
+    _do_replicate = _do_rebalance = _do_retire = _place
 
     def _do_leave(self, client: SimClient, step: Step) -> None:
         client.leave()

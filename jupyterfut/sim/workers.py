@@ -119,6 +119,13 @@ class SimWorker(Node):
 
     def on_end(self, effect: ev.End) -> None:
         self.end()
+        if self.world.refills:
+            self.clock.after(self.world.rng.uniform(0.0, 2.0), self._replace)
+
+    def _replace(self) -> None:
+        """It was sent away, and the plan wants somebody in its place."""
+        if self.world.places[self.name] is self:
+            self.world.restart(self)
 
     def stop(self) -> None:
         """Close in order: goodbye, then the end."""

@@ -30,6 +30,23 @@ Pause = Literal["block", "secede"]
 """How a task waits for its children: a plain blocking `result()`, or `secede()` before and `rejoin()` after."""
 
 
+class Act(NamedTuple):
+    """One use of one primitive of coordination (see `acts`). `kind` is one of
+    put, get, size, set, read, delete, lock, semaphore, multilock, event_set, event_clear, event_wait, subscribe, close_queue, close_semaphore."""
+
+    kind: str
+    name: str
+    names: tuple[str, ...] = ()  #: of a multilock
+    keys: tuple[Key, ...] = ()  #: calls whose futures go with the value
+    timeout_s: float | None = None
+    patience_s: float | None = None  #: a user who waits for longer interrupts the call
+    hold_s: float = 0.0  #: how long it is kept
+    n: int = 1  #: leases, or locks of a multilock
+    batch: int | None = None
+    nbytes: int = 40
+    reads: bool = False  #: whether the futures that arrive are waited for
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One pure call. Its key decides everything about it."""
@@ -47,6 +64,7 @@ class Call:
     duration_s: float = 0.01
     nbytes: int = 40
     options: TaskOptions = NO_OPTIONS
+    acts: tuple[Act, ...] = ()  #: done before it returns
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +96,15 @@ class Program:
 
 class Step(NamedTuple):
     """One thing that one client does. `op` is one of
-    submit, scatter, release, cancel, force_cancel, retry, share (with client `other`), fire_and_forget, gather, ask, leave."""
+    submit, scatter, release, cancel, force_cancel, retry, share (with client `other`), fire_and_forget, gather, ask, leave, act; replicate,
+    rebalance, retire (see `placing`)."""
 
     at: float
     client: int
     op: str
     keys: tuple[Key, ...] = ()
     other: int = 0
+    act: Act | None = None
 
 
 class Fault(NamedTuple):
@@ -356,7 +376,9 @@ def random_plan(seed: int, *, faults: bool = True) -> Plan:
     >>> random_plan(7).script == random_plan(7).script
     True
     """
+    from jupyterfut.sim.acts import with_acts
     from jupyterfut.sim.faults import random_faults
+    from jupyterfut.sim.placing import placing_steps
 
     rng = Random(seed)
     author = _Author(rng, seed)
@@ -389,6 +411,8 @@ def random_plan(seed: int, *, faults: bool = True) -> Plan:
     for client in range(clients):
         if rng.random() < 0.08:
             author.script.append(Step(rng.uniform(0.0, horizon + 1.0), client, "leave"))
+    author.script += with_acts(Random(seed + 4_000_003), author.program, clients, horizon)
+    author.script += placing_steps(Random(seed + 3_000_003), clients, horizon, everything, author.program)
     author.script.sort(key=lambda step: step.at)
     return Plan(
         seed=seed,

@@ -82,6 +82,7 @@ class World:
         self.places: dict[str, SimWorker] = {}  # who is, or was last, in each worker's place
         self.by_address: dict[Address, SimWorker] = {}
         self.clients: list[SimClient] = []
+        self.refills = False  # whether a new worker comes for each that was sent away
         self.deaf_schedulers = False  # whether a worker that connects is now and then not heard
         self._pids = 0
 

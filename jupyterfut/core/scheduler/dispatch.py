@@ -9,7 +9,7 @@ A task whose only missing inputs are being made by one worker may be sent to it 
 not overtake queued tasks of better rank, and if there is no room it is parked at that worker and looked at again when there is.
 
 What was sent too far is taken back (`balance`): when a worker idles while another has more than its threads can run, tasks that have not started are
-asked back, latest first. Tasks under which a worker died are suspects: they get a thread of their own, nothing else waits behind them.
+asked back, latest first. An actor is made where the fewest are, on a free thread. Tasks under which a worker died are suspects: they get a thread of their own, nothing else waits behind them.
 """
 
 from __future__ import annotations
@@ -64,7 +64,11 @@ class Dispatch:
         task.stealing = False
 
     def room(self, worker: WorkerState) -> int:
-        """How many more tasks the worker may be sent, by what is known of its load."""
+        """How many more tasks the worker may be sent."""
+        return 0 if worker.retiring else self.capacity(worker)
+
+    def capacity(self, worker: WorkerState) -> int:
+        """The same, but for a worker that retires: what it could take, if somebody else cannot."""
         config = self.state.config
         in_flight = len(worker.processing) - worker.blocked
         threads = worker.nthreads
@@ -78,7 +82,9 @@ class Dispatch:
         """Put the worker into its tier."""
         state = self.state
         in_flight = len(worker.processing) - worker.blocked
-        if in_flight < worker.nthreads:
+        if worker.retiring:
+            tier = 0
+        elif in_flight < worker.nthreads:
             tier = 2
         elif self.room(worker) > 0:
             tier = 1
@@ -204,13 +210,15 @@ class Dispatch:
                 del state.restricted[restriction]
                 continue
             candidates = self.eligible(restriction)
+            actors = self._actors() if restriction[4] else {}
             while queue.length and candidates:
                 candidates = [w for w in candidates if self._may_take(w, restriction)]
                 if not candidates:
                     break
-                worker = min(candidates, key=lambda w: (len(w.processing) - w.blocked) / w.nthreads)
-                share = 1 if restriction[1] or restriction[2] else max(1, -(-queue.length // len(candidates)))
-                self._fill_restricted(worker, queue, min(share, self.room(worker)))
+                worker = min(candidates, key=lambda w: (actors.get(w, 0) / w.nthreads, (len(w.processing) - w.blocked) / w.nthreads))
+                actors[worker] = actors.get(worker, 0) + 1
+                share = 1 if restriction[1] or restriction[2] or restriction[4] else max(1, -(-queue.length // len(candidates)))
+                self._fill_restricted(worker, queue, min(share, self.capacity(worker)))
             if queue.peek() is None:
                 del state.restricted[restriction]
 
@@ -219,22 +227,34 @@ class Dispatch:
         self.classify_touched()
 
     def eligible(self, restriction: Restriction) -> list[WorkerState]:
-        """The workers that may run tasks with this restriction, busy or not, in order of arrival."""
-        names, resources, _, others_too = restriction
+        """The workers that may run tasks with this restriction, busy or not, in order of arrival. One that retires only if nobody else may."""
+        names, resources, _, others_too, _ = restriction
         everybody = list(self.state.workers.values())
         workers = [w for w in everybody if matches(w, names)] if names else everybody
-        if not workers and others_too:
+        if others_too and all(w.retiring for w in workers):
             workers = everybody
-        return [w for w in workers if all(w.resources.get(name, 0.0) >= amount for name, amount in resources)]
+        workers = [w for w in workers if all(w.resources.get(name, 0.0) >= amount for name, amount in resources)]
+        return [w for w in workers if not w.retiring] or workers
 
     def _may_take(self, worker: WorkerState, restriction: Restriction) -> bool:
-        _, resources, suspect, _ = restriction
+        _, resources, suspect, _, actor = restriction
         if not all(worker.resources_free[name] >= amount for name, amount in resources):
             return False
         if suspect:
             alone = not any(task.deaths and not task.blocked for task in worker.processing)
             return alone and len(worker.processing) - worker.blocked < worker.nthreads
-        return self.room(worker) > 0
+        if actor:  # it is not taken back later, so it must not wait behind something long
+            return len(worker.processing) - worker.blocked < worker.nthreads
+        return self.capacity(worker) > 0
+
+    def _actors(self) -> dict[WorkerState, int]:
+        """How many actors each worker has, or makes: they are spread evenly, since what they will have to do shows only when it is too late."""
+        counts: dict[WorkerState, int] = {}
+        for task in self.transitions.actors:
+            worker = task.worker if task.worker is not None else task.who_has[0] if task.who_has else None
+            if worker is not None:
+                counts[worker] = counts.get(worker, 0) + 1
+        return counts
 
     # --- ahead
 

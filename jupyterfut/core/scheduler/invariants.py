@@ -31,7 +31,7 @@ def check(machine: SchedulerMachine) -> None:
             held[task] = held.get(task, 0) + 1
         if task.function is not None:
             users[task.function] = users.get(task.function, 0) + 1
-    for task in machine.coordination.held():
+    for task in (*machine.coordination.held(), *machine.replicas.held()):
         held[task] = held.get(task, 0) + 1
     for task in state.tasks.values():
         if task.held != held.get(task, 0):
@@ -53,7 +53,7 @@ def check(machine: SchedulerMachine) -> None:
         for task in client.wanted:
             if client not in task.wanted_by or task.state == FORGOTTEN:
                 _broken(state, task, f"{client} wants it, it does not know")
-    for line in machine.coordination.wrong():
+    for line in (*machine.coordination.wrong(), *machine.replicas.wrong()):
         _broken(state, None, line)
     if state.dirty or state.touched or machine.transitions.later:
         _broken(state, None, "mail or accounts were left over")
@@ -134,6 +134,8 @@ def _check_workers(state: State) -> None:
         for task in worker.has:
             if worker not in task.who_has:
                 _broken(state, task, f"{worker} thinks that it holds it")
+        if worker.retiring and worker.tier:
+            _broken(state, None, f"{worker} retires and is in a tier")
         tiers = (worker in state.idle, worker in state.roomy)
         if tiers != (worker.tier == 2, worker.tier == 1):
             _broken(state, None, f"{worker}: tier {worker.tier}")
@@ -158,7 +160,7 @@ def at_rest(machine: SchedulerMachine) -> list[str]:
         left += [f"{worker} holds {task}" for task in worker.has]
         left += [f"{worker} has {task} parked" for task in worker.ahead_parked]
     left += [f"parked request {parked.id}" for parked in state.parked]
-    left += machine.coordination.left()
+    left += machine.coordination.left() + machine.replicas.left()
     left += [f"{state.retained_bytes} bytes kept"] if state.retained_bytes else []
     return left
 

@@ -19,9 +19,14 @@ from jupyterfut.core.scheduler.coord import Coordination
 from jupyterfut.core.scheduler.dispatch import Dispatch
 from jupyterfut.core.scheduler.hot import finish_many, release_many, submit_many
 from jupyterfut.core.scheduler.members import Members
+from jupyterfut.core.scheduler.nannies import Nannies
 from jupyterfut.core.scheduler.notes import Notes
 from jupyterfut.core.scheduler.parking import Parking
+from jupyterfut.core.scheduler.plugins import Plugins
 from jupyterfut.core.scheduler.query import Query
+from jupyterfut.core.scheduler.replicas import Replicas
+from jupyterfut.core.scheduler.restarts import Restarts
+from jupyterfut.core.scheduler.retirement import Retirement
 from jupyterfut.core.scheduler.state import (
     ERRED,
     FORGOTTEN,
@@ -61,6 +66,16 @@ class SchedulerMachine:
         self.query.ops.update(self.notes.ops)
         self.query.ops.update(self.coordination.ops)
         self.query.late_ops.update(self.coordination.late_ops)
+        self.nannies = Nannies(self.state)
+        self.plugins = Plugins(self.state, self.nannies)
+        self.members.on_join, self.members.on_leave = self.plugins.joined, self.plugins.left
+        for part in (self.nannies, self.plugins, Restarts(self.state, self.transitions, self.nannies)):
+            self.query.late_ops.update(part.late_ops)
+        self.replicas = Replicas(self.state, self.transitions, self.query)
+        self.retirement = Retirement(self.state, self.dispatch, self.members, self.query, self.replicas)
+        self.query.late_ops.update(self.replicas.late_ops)
+        self.query.late_ops.update(self.retirement.late_ops)
+        self.members.on_gone = self._gone
         self._rebalance_at: float | None = None
         self._balance_not_before = 0.0
         self._look_at = 0.0  # when to look next whether all workers live
@@ -89,9 +104,11 @@ class SchedulerMachine:
             m.TaskBlocked: self._blocked,
             m.TaskUnblocked: self._unblocked,
             m.ReplicasAdded: self._replicas_added,
+            m.ReplicasFailed: self.replicas.failed,
             m.AddData: self._add_data,
             m.Notify: self._notify,
             m.Heartbeat: self._worker_heartbeat,
+            m.Reply: self.plugins.answered,
             m.AsClient: self._as_client,
             m.Goodbye: self._worker_goodbye,
         }
@@ -123,6 +140,8 @@ class SchedulerMachine:
     def _rest(self, effects: list[Effect]) -> list[Effect]:
         state = self.state
         dispatch = self.dispatch
+        if self.replicas.jobs:
+            self.replicas.advance(effects)
         if self.transitions.later:
             later, self.transitions.later = self.transitions.later, []
             self.transitions.settle(later)
@@ -159,6 +178,10 @@ class SchedulerMachine:
         deadline = state.parked.next_deadline()
         if deadline is not None and (at is None or deadline < at):
             at = deadline
+        if self.retirement.leaving:
+            deadline = self.retirement.next_deadline()
+            if deadline is not None and (at is None or deadline < at):
+                at = deadline
         for client in state.away:
             if client.away_until is not None and (at is None or client.away_until < at):
                 at = client.away_until
@@ -202,14 +225,19 @@ class SchedulerMachine:
                 self._look_at = state.now + state.config.worker_timeout_s / 4
             self.members.welcome_worker(peer, message, self._effects)  # type: ignore[arg-type]  # narrowed by `kind`
             self.query.workers_came()
+            self.retirement.worker_came(message.address)  # type: ignore[attr-defined]  # as above
         elif kind is m.ClientHello and type(member) is not WorkerState:
             self.members.welcome_client(peer, message, None, self._effects)  # type: ignore[arg-type]  # narrowed by `kind`
         elif kind is m.NannyHello:
             state.peers[peer] = None
+            self.nannies.welcome(peer, message)  # type: ignore[arg-type]  # narrowed by `kind`
+        elif kind is m.Reply and member is None and peer in state.peers:
+            self.nannies.answered(peer, message)  # type: ignore[arg-type]  # narrowed by `kind`
         elif kind is m.WorkerDied and member is None and peer in state.peers:
             self._worker_died(message)  # type: ignore[arg-type]  # narrowed by `kind`
         elif kind is m.Goodbye and member is None and peer in state.peers:  # a nanny's
             del state.peers[peer]
+            self.nannies.leave(peer)
             self._effects.append(Close(peer, "goodbye"))
         elif peer in state.peers:
             self._effects.append(Log("error", f"peer {peer} may not send {kind.__name__}"))
@@ -220,11 +248,12 @@ class SchedulerMachine:
     def _link_lost(self, peer: PeerId, reason: str) -> None:
         member = self.state.peers.get(peer)
         if type(member) is WorkerState:
-            self.members.lose_worker(member, reason, self._effects)
+            self.members.lose_worker(member, reason, self._effects, blame=not member.restarting)
         elif type(member) is ClientState:
             self.members.client_away(member)
         else:
             self.state.peers.pop(peer, None)
+            self.nannies.leave(peer)
 
     # --- notices, and who gave up
 
@@ -493,6 +522,12 @@ class SchedulerMachine:
                 self.transitions.add_replica(task, worker)
             else:
                 self._stale(worker, key, task)
+        if self.replicas.copies:
+            self.replicas.arrived(worker, message.keys)
+
+    def _gone(self, worker: WorkerState) -> None:
+        self.replicas.worker_lost(worker)
+        self.retirement.worker_lost(worker)
 
     def _add_data(self, worker: WorkerState, message: m.AddData) -> None:
         """Scattered data: the worker has it, the client wants it."""

@@ -8,6 +8,8 @@ or says goodbye, are its futures gone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from jupyterfut.core.effects import Close, Effect, Log
 from jupyterfut.core.scheduler import post
 from jupyterfut.core.scheduler.coord import Coordination
@@ -35,6 +37,10 @@ class Members:
         self.dispatch = dispatch
         self.coordination = coordination
 
+        self.on_join: Callable[[WorkerState], None] = lambda worker: None  # first of all after its welcome
+        self.on_leave: Callable[[WorkerState], None] = lambda worker: None
+        self.on_gone: Callable[[WorkerState], None] = lambda worker: None  # last of all, when nothing of it is left
+
     # --- workers
 
     def welcome_worker(self, peer: PeerId, hello: WorkerHello, effects: list[Effect]) -> None:
@@ -61,6 +67,8 @@ class Members:
         state.peers[peer] = worker
         state.touched[worker] = None
         post.append(state, worker.outbox, Welcome(False, self.facts()))
+        state.journal.entries.append((state.now, worker.address, "worker joined", worker.name))
+        self.on_join(worker)
         self._adopt(worker, hello)
 
     def facts(self) -> dict[str, float]:
@@ -93,6 +101,8 @@ class Members:
         state = self.state
         del state.workers[worker.address]
         state.workers_by_name.pop(worker.name, None)
+        state.journal.entries.append((state.now, worker.address, "worker left", reason))
+        self.on_leave(worker)
         state.peers.pop(worker.peer, None)
         self.dispatch.leave_tier(worker)
         state.crowded.pop(worker, None)
@@ -125,6 +135,7 @@ class Members:
         worker.outbox.messages = []
         state.dirty.pop(worker.outbox, None)
         state.touched.pop(worker, None)
+        self.on_gone(worker)
 
     # --- clients
 
@@ -151,6 +162,7 @@ class Members:
             state.peers[peer] = client
         else:
             worker.clients[hello.client] = client
+        state.journal.entries.append((state.now, client.id, "client joined", client.name))
         post.append(state, client.outbox, Welcome(False, self.facts()))
 
     def knows(self, hello: ClientHello) -> bool:
@@ -175,6 +187,7 @@ class Members:
     def _forget_client(self, client: ClientState, recommendations: Recommendations) -> None:
         state = self.state
         del state.clients[client.id]
+        state.journal.entries.append((state.now, client.id, "client left", client.name))
         state.away.pop(client, None)
         if client.worker is None:
             state.peers.pop(client.peer, None)

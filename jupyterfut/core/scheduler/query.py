@@ -150,7 +150,7 @@ class Query:
         """For each of `count` items the workers that should get it: round robin over threads, the emptiest worker first; all of them for
         `broadcast`."""
         names = tuple(args.get("workers") or ())
-        workers = [w for w in self.state.workers.values() if not names or matches(w, names)]
+        workers = [w for w in self.state.workers.values() if (not names or matches(w, names)) and not w.retiring]
         if not workers:
             raise BadRequest(f"no worker matches {list(names)}" if names else "there are no workers to scatter to")
         if args.get("broadcast"):
@@ -206,6 +206,7 @@ class Query:
             "memory_limit_bytes": worker.memory_limit_bytes,
             "resources": worker.resources,
             "pid": worker.pid,
+            "retiring": worker.retiring,
             "host": worker.info.get("host", ""),
             "processing": len(worker.processing),
             "executing": min(len(worker.processing) - worker.blocked, worker.nthreads),

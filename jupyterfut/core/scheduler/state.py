@@ -184,7 +184,7 @@ class WorkerState:
         "address", "ahead_parked", "alone", "blocked", "clients", "each_s", "functions", "has", "info", "last_report", "last_seen",
         "memory_limit_bytes",
         "metrics", "name", "nbytes", "nthreads", "occupancy_s", "outbox", "peer", "pid", "processing", "resources", "resources_free",
-        "steal_not_before", "tier",
+        "restarting", "retiring", "steal_not_before", "tier",
     )  # fmt: skip
 
     def __init__(self, address: Address, name: str, nthreads: int, peer: PeerId) -> None:
@@ -213,6 +213,8 @@ class WorkerState:
         self.last_seen = 0.0
         self.last_report = 0.0
         self.steal_not_before = 0.0
+        self.retiring = False  # it leaves (`retirement`): no new tasks, no data
+        self.restarting = False  # its nanny is replacing it: what becomes of its tasks is not their fault
 
     def __repr__(self) -> str:
         return f"<Worker {self.name} {self.address} processing {len(self.processing)}>"
@@ -239,8 +241,8 @@ class ClientState:
         return f"<Client {self.id}>"
 
 
-Restriction = tuple[tuple[str, ...], tuple[tuple[str, float], ...], bool, bool]
-"""(workers, resources, suspect, others too if those workers are not here): tasks with the same restriction share a queue."""
+Restriction = tuple[tuple[str, ...], tuple[tuple[str, float], ...], bool, bool, bool]
+"""(workers, resources, suspect, others too if those workers are not here, actor): tasks with the same restriction share a queue."""
 
 
 class State:

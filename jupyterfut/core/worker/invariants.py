@@ -97,4 +97,5 @@ def _check_link(machine: WorkerMachine) -> None:
     link = machine.link
     _claim(machine, (link.state == "backing off") == (link.retry_at is not None), f"{link.state}, retry at {link.retry_at}")
     _claim(machine, (link.state == "up") == (link.beat_at is not None), f"{link.state}, beat at {link.beat_at}")
-    _claim(machine, link.open or not (machine.puts or machine.clients or machine.copying or machine.functions or machine.stealing), "promises without a scheduler")
+    promises = machine.puts or machine.clients or machine.copying or machine.functions or machine.stealing
+    _claim(machine, link.open or not promises, "promises without a scheduler")
