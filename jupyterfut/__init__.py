@@ -17,6 +17,8 @@ TYPE_CHECKING = False  # type checkers know the name; `typing` itself would be m
 if TYPE_CHECKING:
     from typing import Any
 
+    from jupyterfut.client.actors import Actor, ActorFuture
+    from jupyterfut.client.actors import ActorFuture as ActorTask
     from jupyterfut.client.client import Client
     from jupyterfut.client.client import Client as Executor
     from jupyterfut.client.current import default_client, get_client, get_worker, local_client, local_executor, rejoin, secede, worker_client
@@ -36,10 +38,14 @@ if TYPE_CHECKING:
     from jupyterfut.deploy.local import LocalCluster
     from jupyterfut.errors import CancelledError, KilledWorker, Reschedule, TimeoutError  # noqa: A004
     from jupyterfut.runtime.nanny import Nanny
+    from jupyterfut.runtime.plugin_classes import Environ, NannyPlugin, PipInstall, SchedulerPlugin, UploadFile, WorkerPlugin
     from jupyterfut.runtime.scheduler_server import Scheduler
     from jupyterfut.runtime.worker_server import Worker
 
 _HOME_OF = {
+    "Actor": "client.actors",
+    "ActorFuture": "client.actors",
+    "ActorTask": "client.actors:ActorFuture",
     "Client": "client.client",
     "Executor": "client.client:Client",
     "default_client": "client.current",
@@ -75,14 +81,24 @@ _HOME_OF = {
     "Scheduler": "runtime.scheduler_server",
     "Worker": "runtime.worker_server",
     "Nanny": "runtime.nanny",
+    "SchedulerPlugin": "runtime.plugin_classes",
+    "WorkerPlugin": "runtime.plugin_classes",
+    "NannyPlugin": "runtime.plugin_classes",
+    "UploadFile": "runtime.plugin_classes",
+    "PipInstall": "runtime.plugin_classes",
+    "Environ": "runtime.plugin_classes",
     "Security": "comm.security",
     "errors": "errors:",
 }
 """Public name -> its module, and after a colon its name there if that is another (nothing: the module itself)."""
 
 __all__ = [
+    "Actor",
+    "ActorFuture",
+    "ActorTask",
     "CancelledError",
     "Client",
+    "Environ",
     "Event",
     "Executor",
     "Future",
@@ -91,17 +107,22 @@ __all__ = [
     "Lock",
     "MultiLock",
     "Nanny",
+    "NannyPlugin",
+    "PipInstall",
     "Pub",
     "Queue",
     "Reschedule",
     "Scheduler",
+    "SchedulerPlugin",
     "Security",
     "Semaphore",
     "Sub",
     "Task",
     "TimeoutError",
+    "UploadFile",
     "Variable",
     "Worker",
+    "WorkerPlugin",
     "__version__",
     "as_completed",
     "default_client",

@@ -91,6 +91,9 @@ class SchedulerSettings(NamedTuple):
     worker_ttl_s: Annotated[float, "s", "a worker that has said nothing for so long counts as lost"] = 60.0
     allowed_failures: Annotated[int, "", "after so many deaths of workers under one task it fails with KilledWorker"] = 3
     journal_entries: Annotated[int, "", "how many events are kept for `story`"] = 100_000
+    allow_run: Annotated[
+        str, "auto|yes|no", "whether clients may run functions and plugins in the scheduler; auto: in one that a client or program starts for itself"
+    ] = "auto"
     events_kept: Annotated[int, "", "how many events of each topic are kept for `get_events`"] = 10_000
     value_limit_bytes: Annotated[int, "bytes", "queues and variables refuse a larger value: scatter it, and send its future"] = 10_000_000
 

@@ -11,6 +11,7 @@ import asyncio
 import os
 from pathlib import Path
 
+from jupyterfut import config
 from jupyterfut.cli import options
 from jupyterfut.errors import ConfigError
 from jupyterfut.runtime import connections, interfaces
@@ -25,6 +26,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--name", default=f"scheduler-{os.getpid()}", help="the cluster's name, for Client(NAME) and 'jupyterfut cluster'")
     parser.add_argument("--connection-file", metavar="FILE", help="write the connection file here, for Client(scheduler_file=FILE)")
     parser.add_argument("--no-tls", action="store_true", help="allow a host beyond loopback without TLS")
+    parser.add_argument(
+        "--allow-run", action="store_true",
+        help="let clients run functions and plugins in the scheduler's own process (Client.run_on_scheduler); the setting scheduler.allow_run",
+    )  # fmt: skip
     options.add_token(parser)
     options.add_tls(parser)
     args = parser.parse_args(arguments)
@@ -51,7 +56,9 @@ async def _serve(args: argparse.Namespace, token: str) -> int:
     relax_gc()
     stop = asyncio.Event()
     on_stop_signals(asyncio.get_running_loop(), stop.set)
-    async with Scheduler(host=args.host, port=args.port, security=options.security(args, token), name=args.name) as scheduler:
+    allow_run = args.allow_run or config.settings().scheduler.allow_run == "yes"
+    security = options.security(args, token)
+    async with Scheduler(host=args.host, port=args.port, security=security, name=args.name, allow_run=allow_run) as scheduler:
         address = scheduler.address
         info = connections.write_connection_file(address, token, args.name, tls_ca=args.tls_ca, path=args.connection_file)
         try:

@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from jupyterfut import plugins
 from jupyterfut.client.timeouts import Timeout
-from jupyterfut.runtime.context import TaskContext, current_task
+from jupyterfut.runtime.context import TaskContext, current_task, current_worker
 
 if TYPE_CHECKING:
     from jupyterfut.client.client import Client
+    from jupyterfut.runtime.worker_server import Worker
 
 chosen: ContextVar[Client | None] = ContextVar("jupyterfut_client", default=None)
 """The client of the innermost `as_current()` block."""
@@ -34,6 +36,7 @@ def register(client: Client, default: bool) -> None:
         earlier = list(_latest)
         if default:
             _latest[:] = [client]
+    plugins.host(client.id)
     del earlier  # outside of the lock, since this may be the end of that client
 
 
@@ -43,6 +46,7 @@ def unregister(client: Client) -> None:
         _open.pop(id(client), None)
         if client in _latest:
             _latest.clear()
+    plugins.host(client.id, present=False)
 
 
 def open_clients() -> list[Client]:
@@ -70,9 +74,9 @@ def get_client(address: str | None = None, timeout: Timeout = None) -> Client:
     Raises ValueError when there is no client and no address. Blocks only if it has to connect.
     """
     client = chosen.get()
-    task = current_task()
     if client is None or client.status != "running":
-        client = None if task is None else client_in(task)
+        worker = current_worker()
+        client = None if worker is None else client_in(worker)
     if client is None and address is None:
         return default_client()
     if client is not None and address in (None, client.address):
@@ -91,9 +95,9 @@ def client_for(cluster: str | None, address: str) -> Client:
     client = chosen.get()
     if client is not None and client.status == "running" and cluster is not None and client.cluster_id == cluster:
         return client
-    task = current_task()
-    if task is not None:
-        return client_in(task)
+    worker = current_worker()
+    if worker is not None:
+        return client_in(worker)
     for client in reversed(open_clients()):
         if client.address == address or (cluster is not None and client.cluster_id == cluster):
             return client
@@ -102,9 +106,9 @@ def client_for(cluster: str | None, address: str) -> Client:
     return default_client()
 
 
-def client_in(task: TaskContext) -> Client:
+def client_in(worker: Worker) -> Client:
     """The client that the tasks of this worker share, made when one of them asks for it first."""
-    link = task.client_link
+    link = worker.client_link
     client: Client | None = link.client
     if client is None or client.status != "running":
         from jupyterfut.client.client import Client as Made
@@ -112,7 +116,7 @@ def client_in(task: TaskContext) -> Client:
         with _lock:
             client = link.client
             if client is None or client.status != "running":
-                client = link.client = Made._of_worker(task)
+                client = link.client = Made._of_worker(worker)
     return client
 
 
@@ -124,8 +128,20 @@ def _task(verb: str) -> TaskContext:
 
 
 def get_worker() -> Any:
-    """The worker that runs this task. Raises ValueError outside of tasks. Never blocks."""
-    return _task("get_worker()").worker
+    """The worker that runs this task, or this function of `Client.run`, or this plugin. Raises ValueError elsewhere. Never blocks.
+
+    Of use are its `name`, `address`, `nthreads`, `local_directory`, `plugins`, `client`; and whatever tasks store in attributes of their own, which
+    later tasks of the same worker find there.
+
+    >>> from jupyterfut import Client
+    >>> with Client(processes=False, n_workers=1, threads_per_worker=2) as client:
+    ...     client.submit(lambda: get_worker().nthreads).result()
+    2
+    """
+    worker = current_worker()
+    if worker is None:
+        raise ValueError("get_worker() works inside tasks, functions of Client.run, and plugins only")
+    return worker
 
 
 def secede() -> None:
@@ -159,7 +175,7 @@ def worker_client(timeout: Timeout = None, separate_thread: bool = True) -> Iter
     [2, 4]
     """
     task = _task("worker_client()")
-    client = client_in(task)
+    client = client_in(task.worker)
     token = chosen.set(client)
     if separate_thread:
         task.secede()

@@ -20,7 +20,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
 
+from jupyterfut import plugins
 from jupyterfut.client import current, loops, target
+from jupyterfut.client.actor_calls import Calling
 from jupyterfut.client.futures import Callbacks
 from jupyterfut.client.gather import Gathering
 from jupyterfut.client.link import SchedulerLink, WorkerLink
@@ -33,11 +35,12 @@ from jupyterfut.comm import Security
 from jupyterfut.config import settings
 from jupyterfut.errors import ClosedError, TimeoutError  # noqa: A004
 from jupyterfut.ids import ClientId
-from jupyterfut.runtime.context import TaskContext, blocking
+from jupyterfut.runtime.context import blocking
 from jupyterfut.runtime.data_server import DataLinks
 
 if TYPE_CHECKING:
     from jupyterfut.client.client import Client
+    from jupyterfut.runtime.worker_server import Worker
 
 T = TypeVar("T")
 
@@ -102,15 +105,16 @@ class ClientLife:
         self._gathering = Gathering(client)
         self._scattering = Scattering(client)
         self._callbacks = Callbacks(client)
-        self._reasons: dict[str, str] = {}
+        self._calling = Calling(client)
         self._subscriptions = Subscriptions(client)
+        self._reasons: dict[str, str] = {}
         self._static_display = os.environ.get("JUPYTERFUT_DISPLAY") == "static"
 
     @classmethod
-    def _of_worker(cls, task: TaskContext) -> Self:
+    def _of_worker(cls, worker: Worker) -> Self:
         """The client that the tasks of one worker share: over its stream, on its loop, with no lease of its own. Made in the thread of the task
         that asks first."""
-        door = task.client_link
+        door = worker.client_link
         client = cls.__new__(cls)
         client._asynchronous = False
         client._timeout_s = None
@@ -134,7 +138,7 @@ class ClientLife:
             door.loop.call_soon_threadsafe(opened.set)
             opened.wait()
         client.status = "running"
-        client._links = DataLinks(task.worker._security, shared_bytes=settings().comm.shared_memory_bytes)
+        client._links = DataLinks(worker._security, shared_bytes=settings().comm.shared_memory_bytes)
         return client
 
     # --- life
@@ -161,8 +165,8 @@ class ClientLife:
                 raise
             raise TimeoutError(f"no connection to {self._target.address or 'the cluster'} within {limit} s") from error
         self.status = "running"
-        current.register(cast("Client", self), self.set_as_default)
         self._subscriptions.begin()
+        current.register(cast("Client", self), self.set_as_default)
 
     def _when_ended(self) -> Callable[[str], None]:
         """What the link calls when the session is over though nobody called `close`. (The link must not keep a client alive that nobody has.)"""
@@ -173,8 +177,9 @@ class ClientLife:
             if client is not None and client.status != "closed":
                 client.status = "closed"
                 current.unregister(cast("Client", client))
-                _finish(client._session.loop, client._links.close())
                 client._callbacks.close(wait=False)
+                _finish(client._session.loop, client._links.close())
+                _finish(client._session.loop, client._calling.close())
 
         return ended
 
@@ -196,8 +201,9 @@ class ClientLife:
         current.unregister(cast("Client", self))
         session = self._session
         session.leave("the client is closed")
-        await self._links.close()
         await self._subscriptions.close()
+        await self._calling.close()
+        await self._links.close()
         if isinstance(session.link, SchedulerLink):
             await session.link.wait_closed()
         if self._owns_cluster and self.cluster is not None:
@@ -295,7 +301,7 @@ class ClientLife:
             return
         thread, self._thread = self._thread, None
         if thread.is_running:
-            thread.call_soon(_abandon, session, self._links, self.cluster if self._owns_cluster else None, thread)
+            thread.call_soon(_abandon, session, self._calling, self._links, self.cluster if self._owns_cluster else None, thread)
 
     @property
     def asynchronous(self) -> bool:
@@ -413,11 +419,13 @@ def is_running(loop: asyncio.AbstractEventLoop) -> bool:
     return _running_loop() is loop
 
 
-def _abandon(session: Session, links: DataLinks, cluster: Any, thread: Any) -> None:
+def _abandon(session: Session, calling: Calling, links: DataLinks, cluster: Any, thread: Any) -> None:
     """On the loop: a client was collected that nobody had closed."""
+    plugins.host(session.machine.client, present=False)
     session.leave("the client was dropped")
 
     async def end() -> None:
+        await calling.close()
         await links.close()
         if cluster is not None:
             await cluster.close_async()

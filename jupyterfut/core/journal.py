@@ -57,3 +57,42 @@ class Journal:
             else:
                 found.extend((now, one, what, detail) for one in key if one in wanted)
         return found
+
+
+class JournalReader:
+    """Reads what was written since it last looked: for plugins, after `handle`.
+
+    >>> j = Journal(size=10)
+    >>> reader = JournalReader(j)
+    >>> j.batch(0.7, ["x", "y"], "sent", "w1")
+    >>> reader.read()
+    [(0.7, 'x', 'sent', 'w1'), (0.7, 'y', 'sent', 'w1')]
+    >>> reader.read()
+    []
+    """
+
+    __slots__ = ("_journal", "_last")
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._last = journal.entries[-1] if journal.entries else None
+
+    def read(self) -> list[Entry]:
+        """The new entries, oldest first, batches taken apart."""
+        new: list[tuple[float, Any, str, Any]] = []
+        last = self._last
+        for entry in reversed(self._journal.entries):
+            if entry is last:
+                break
+            new.append(entry)
+        if not new:
+            return []
+        self._last = new[0]
+        new.reverse()
+        found: list[Entry] = []
+        for now, key, what, detail in new:
+            if type(key) is str:
+                found.append((now, key, what, detail))
+            else:
+                found.extend((now, one, what, detail) for one in key)
+        return found

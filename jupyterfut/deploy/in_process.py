@@ -6,7 +6,10 @@ The same servers as everywhere, over `comm.inproc`; nothing listens on a socket.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
+from typing import Any
 
 from jupyterfut import config
 from jupyterfut.comm import Security
@@ -44,6 +47,7 @@ class InProcess:
         self._next_number = 0
         self._scheduler: Scheduler | None = None
         self._started: dict[str, Worker] = {}
+        self._leave: dict[str, Callable[[], None]] = {}  # what takes a worker's nanny out of the scheduler
         self._lock: asyncio.Lock | None = None
 
     @property
@@ -80,6 +84,7 @@ class InProcess:
             await asyncio.gather(*(self._started[name].close() for name in leaving))
             for name in leaving:
                 del self._started[name], self.workers[name]
+                self._leave.pop(name)()
 
     async def close(self) -> None:
         """End the workers, then the scheduler."""
@@ -97,9 +102,28 @@ class InProcess:
     async def _add_worker(self) -> None:
         name = str(self._next_number)
         self._next_number += 1
+        await self._start_worker(name)
+        assert self._scheduler is not None
+        self._leave[name] = self._scheduler.add_nanny(self._nanny_id(name), name, partial(self._ask_nanny, name))
+
+    def _nanny_id(self, name: str) -> str:
+        return f"{self.address}-{name}"
+
+    async def _ask_nanny(self, name: str, op: str, args: dict[str, Any]) -> None:
+        """There is no process to supervise, but workers are started again here, too. A task that still runs goes on in its thread, and its result is
+        dropped."""
+        if op != "restart":
+            raise ValueError(f"the workers of a cluster without processes have no nannies, which could do that: {op}")
+        assert self._lock is not None
+        async with self._lock:
+            if name in self._started:
+                await self._started[name].close("restarted")
+                await self._start_worker(name)
+
+    async def _start_worker(self, name: str) -> None:
         worker = Worker(
             self.address, nthreads=self._threads_per_worker, name=name, memory_limit=self._memory_limit_bytes, resources=self._resources,
-            security=self._security, local_directory=self._local_directory,
+            security=self._security, local_directory=self._local_directory, nanny=self._nanny_id(name),
         )  # fmt: skip
         try:
             await worker.start()

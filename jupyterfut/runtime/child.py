@@ -33,15 +33,17 @@ UNSENT_BYTES_LIMIT = 2**20
 """A parent that has left so much unread is not told any more."""
 
 
-def spawn(module: str, settings: dict[str, Any], *, title: str) -> subprocess.Popen[bytes]:
+def spawn(module: str, settings: dict[str, Any], *, title: str, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
     """Start `module`'s `main()` in a fresh interpreter and give it `settings`. Returns at once; never blocks on the child.
 
     The child runs in a session of its own, so that Ctrl-C in a terminal, or the interrupt of a notebook kernel, reaches only the parent. `settings`
-    is completed by `sys_path`, so that what is importable here is importable there. Whoever holds `process.stdin` holds the child's life line.
+    is completed by `sys_path`, so that what is importable here is importable there. Whoever holds `process.stdin` holds the child's life line. `env`
+    is added to this process's environment.
     """
     process = subprocess.Popen(
         [sys.executable, "-c", _START.format(root=_ROOT, module=module), title],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, bufsize=0,
+        env={**os.environ, **env} if env else None,
     )  # fmt: skip
     line = json.dumps({"sys_path": [p for p in sys.path if p], **settings}).encode() + b"\n"
     assert process.stdin is not None

@@ -138,6 +138,20 @@ def current_task() -> TaskContext | None:
     return desk.context
 
 
+at_worker: ContextVar[Worker | None] = ContextVar("jupyterfut_worker", default=None)
+"""The worker on which the calling code runs without being a task: a function of `Client.run`, a plugin's hook."""
+
+
+def current_worker() -> Worker | None:
+    """The worker of the calling task, or of the calling function of `Client.run` or plugin; None elsewhere.
+
+    >>> current_worker() is None
+    True
+    """
+    task = current_task()
+    return at_worker.get() if task is None else task.worker
+
+
 @contextmanager
 def blocking() -> Iterator[None]:
     """Around every wait for something that other tasks may have to make: in a task, its place goes to another meanwhile. Elsewhere: nothing.

@@ -18,6 +18,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
+from threading import get_ident
 from time import perf_counter
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -26,14 +27,16 @@ from jupyterfut.core.worker.events import Blocked, Call, Unblocked
 from jupyterfut.errors import Reschedule, SerializationError
 from jupyterfut.ids import Attempt, FunctionId, Key
 from jupyterfut.runtime.context import Desk, TaskContext, here, in_coroutine
+from jupyterfut.runtime.observer import Row
 from jupyterfut.runtime.store import Store, ValueLost
 from jupyterfut.serde import dumps_result, failure_from_exception, forget_function, loads, loads_call, loads_function, sizeof, type_name
 from jupyterfut.serde.calls import local_call
 from jupyterfut.serde.functions import forget_loaded
 from jupyterfut.wire.messages import Failure, Notify
-from jupyterfut.wire.payload import Local, Payload
+from jupyterfut.wire.payload import Local, Payload, payload_nbytes
 
 if TYPE_CHECKING:
+    from jupyterfut.runtime.actors import ActorHost
     from jupyterfut.runtime.client_link import ClientLink
     from jupyterfut.runtime.worker_server import Worker
 
@@ -87,9 +90,11 @@ class Executor:
     """
 
     def __init__(
-        self, worker: Worker, client_link: ClientLink, store: Store, nthreads: int, name: str, *, local: bool, wake: Callable[[], None]
+        self, worker: Worker, client_link: ClientLink, store: Store, nthreads: int, name: str, *, local: bool, wake: Callable[[], None],
+        actors: ActorHost | None = None,
     ) -> None:
         self.outcomes: deque[Outcome] = deque()
+        self.rows: deque[Row] | None = None  #: of calls that ended, when somebody wants them
         self._asleep = True  # nobody has called `wake` since the last `take`
         self._wake = wake
         self._worker = worker
@@ -98,9 +103,11 @@ class Executor:
         self._nthreads = nthreads
         self._name = name
         self._local = local
+        self._actors = actors
         self._functions: dict[FunctionId, Function] = {}
         self._queue: SimpleQueue[tuple[Call, Function | None] | None] = SimpleQueue()
         self._fresh: dict[Key, Payload] | None = {} if nthreads == 1 else None  # results that the loop has not stored yet, for the calls behind
+        self._held: list[tuple[Call, Function | None]] | None = None  # a list: calls that come wait here
         self._unstarted: dict[Attempt, Call] = {}  # whoever pops a call from here, a thread or `withdraw`, has it
 
         self._lock = threading.Lock()
@@ -125,9 +132,33 @@ class Executor:
             self._functions.pop(fid, None)
             forget_function(fid)
 
+    def forget_code(self) -> None:
+        """Modules have changed: calls that start from now on unpickle their functions afresh."""
+        forget_loaded()
+        for function in list(self._functions.values()):
+            function.target = None
+
+    def hold(self) -> None:
+        """Calls that come wait in the run queue until `release`: the worker is not ready for them."""
+        if self._held is None:
+            self._held = []
+
+    def release(self) -> None:
+        """Let those start that were held."""
+        held, self._held = self._held, None
+        for job in held or ():
+            self._queue.put(job)
+        if held and not self._started:
+            self._start_threads()
+
     def run(self, calls: list[Call]) -> None:
         """Put calls into the run queue."""
         put, functions, unstarted = self._queue.put, self._functions, self._unstarted
+        if self._held is not None:
+            for call in calls:
+                unstarted[call.attempt] = call
+                self._held.append((call, functions.get(call.function)))
+            return
         for call in calls:
             unstarted[call.attempt] = call
             put((call, functions.get(call.function)))
@@ -274,6 +305,10 @@ class Executor:
         place.acquire()
         self._report(Unblocked(key, attempt))
 
+    def say(self, topic: str, value: Any) -> None:
+        """Notify everybody who has subscribed, in order with what the calls here do. From any thread; never blocks."""
+        self._report(Notify([topic], [value]))
+
     def context(self, call: Call, in_loop: bool) -> TaskContext:
         return TaskContext(call.key, call.attempt, self._worker, self._client_link, self, in_loop)
 
@@ -296,13 +331,10 @@ class Executor:
             value = target(*args, **kwargs)
             if type(value) is CoroutineType:
                 value = self._await(desk, call, value)
-            duration_s = perf_counter() - start
+            stop = perf_counter()
+            duration_s = stop - start
             payload, nbytes, holds = self._dump(call, value)
             if desk.context is not None:
-    def say(self, topic: str, value: Any) -> None:
-        """Notify everybody who has subscribed, in order with what the calls here do. From any thread; never blocks."""
-        self._report(Notify([topic], [value]))
-
                 duration_s -= desk.context.waited_s()
             outcome = (call.key, call.attempt, payload, _NAMES.get(type(value)) or type_name(value), nbytes, duration_s, holds)
         except Reschedule:
@@ -311,8 +343,13 @@ class Executor:
             outcome = Unrun(call.key, call.attempt, [error.key])
         except BaseException as error:  # noqa: BLE001  # whatever the user's code raises, SystemExit included, is the task's failure
             failure = failure_from_exception(error, call.key, local=self._local)
-            outcome = Raised(call.key, call.attempt, failure, perf_counter() - start)
+            stop = perf_counter()
+            outcome = Raised(call.key, call.attempt, failure, stop - start)
+            if self.rows is not None:
+                self.rows.append(Row("compute", call.key, start, stop, get_ident(), "", 0, False))
         else:
+            if self.rows is not None:
+                self.rows.append(Row("compute", call.key, start, stop, get_ident(), outcome[3], nbytes, True))
             if self._fresh is not None:
                 self._fresh[call.key] = payload  # before anybody is told: the call behind may be the next
         desk.call = desk.context = None
@@ -340,8 +377,11 @@ class Executor:
             raise SerializationError(f"cannot unpickle the function or the arguments of {call.key}: {type(error).__name__}: {error}") from error
 
     def _dump(self, call: Call, value: Any) -> tuple[Payload, int, list[Key]]:
+        if call.actor and self._actors is not None:
+            payload = self._actors.born(call, value)
+            return payload, payload_nbytes(payload), []
         future_key = self._client_link.future_key
-        by_reference = call.actor or (self._local and (future_key is None or not local_call((value,), {}, future_key)[2]))
+        by_reference = self._local and (future_key is None or not local_call((value,), {}, future_key)[2])
         if not by_reference:  # also a local result with futures in it: pickled, they find the client of whoever receives them
             return dumps_result(value)
         nbytes = sizeof(value)

@@ -19,7 +19,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from jupyterfut.runtime import child, interfaces, worker_process
@@ -189,16 +189,19 @@ class Host:
         nanny = Nanny(
             self._address, nthreads=settings["threads_per_worker"], name=str(self._next_number), memory_limit=settings["memory_limit"],
             resources=settings["resources"], host=settings["host"], security=self._security, local_directory=settings["local_directory"],
+            allow_run=self._scheduler.admin.allow_run,
             on_died=lambda died: self._scheduler.worker_died(*died), on_change=lambda _nanny: self._report_workers(),
         )  # fmt: skip
         self._next_number += 1
         self._nannies.append(nanny)
         nanny.launch(process)
-        self._start_job(self._forget_when_finished(nanny))
+        leave = self._scheduler.add_nanny(nanny.id, nanny.name, nanny.admin.answer)
+        self._start_job(self._forget_when_finished(nanny, leave))
         return nanny
 
-    async def _forget_when_finished(self, nanny: Nanny) -> None:
+    async def _forget_when_finished(self, nanny: Nanny, leave: Callable[[], None]) -> None:
         await nanny.finished()
+        leave()
         if nanny in self._nannies and not self._stop.is_set():
             self._nannies.remove(nanny)
             self._report_workers()

@@ -20,9 +20,10 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from jupyterfut import config
-from jupyterfut.comm import Security, connect
-from jupyterfut.errors import ConfigError, JupyterfutError, WorkerStartError
+from jupyterfut.comm import Security
+from jupyterfut.errors import ConfigError, WorkerStartError
 from jupyterfut.runtime import child, connections, worker_process
+from jupyterfut.runtime.nanny_admin import NannyAdmin, NannyLink
 from jupyterfut.runtime.process import ProcessWatch, cpu_count, describe_exit, memory_bytes, parse_memory_limit
 from jupyterfut.wire.messages import NannyHello, WorkerDied
 
@@ -50,7 +51,7 @@ class Nanny:
     memory), bytes, a text such as "4GB", or None. `token` defaults to what `connections.token_for` knows of the address.
 
     `on_died(WorkerDied)` is called in place of a message to the scheduler, for a nanny that lives in the scheduler's process; `on_change(nanny)`
-    after each change of `status` or `worker_address`.
+    after each change of `status` or `worker_address`. `allow_run`: whether clients may run functions and plugins in the nanny's process.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Nanny:
         token: str | None = None,
         local_directory: str | None = None,
         settings: config.Settings | None = None,
+        allow_run: bool = True,
         on_died: Callable[[WorkerDied], object] | None = None,
         on_change: Callable[[Nanny], object] | None = None,
     ) -> None:
@@ -87,8 +89,13 @@ class Nanny:
             memory_limit_bytes=self.memory_limit_bytes, resources=resources, host=host, port=port, tls=worker_process.tls_settings(self._security),
             local_directory=local_directory, config=self.settings.to_dict(),
         )  # fmt: skip
+        self.id: str = self._spec["nanny"]  #: its name to the scheduler
+        self.env: dict[str, str] = {}  #: added to the environment of the next worker process, for plugins
+        self.admin = NannyAdmin(self, allow_run)
         self._on_died = on_died
         self._on_change = on_change
+        self._link: NannyLink | None = None
+        self._running: asyncio.Future[None] | None = None  # resolved when the present process has joined, or no process will
         self._process: subprocess.Popen[bytes] | None = None
         self._watch: ProcessWatch | None = None
         self._reports: child.LineReader | None = None
@@ -96,7 +103,6 @@ class Nanny:
         self._joined: asyncio.Future[None] | None = None  # how the first start came out
         self._gone = asyncio.Event()  # the current process has ended
         self._finished = asyncio.Event()  # no process will follow
-        self._telling: set[asyncio.Task[None]] = set()
         self._replacing = False  # the current process ends so that another follows
         self._started_at = 0.0
         self._deaths_in_a_row = 0
@@ -117,10 +123,17 @@ class Nanny:
         if self._joined is None:
             self._joined = loop.create_future()
             self._joined.add_done_callback(_mark_retrieved)
+            if self._on_died is None:
+                hello = NannyHello(self.name, os.getpid(), {"host": socket.gethostname(), "id": self.id})
+                self._link = NannyLink(self.scheduler_address, self._security, hello, self.admin.answer)
+                self._link.start()
+        if self._running is None or self._running.done():
+            self._running = loop.create_future()
+            self._running.add_done_callback(_mark_retrieved)
         self._started_at = loop.time()
         self._worker_says = self._killed_for = ""
         self._gone.clear()
-        self._process = process or worker_process.spawn_worker(self._spec)
+        self._process = process or worker_process.spawn_worker(self._spec, self.env)
         assert self._process.stdout is not None
         self._reports = child.LineReader(child.take_fd(self._process.stdout), self._on_report, _nothing, loop)
         self._watch = ProcessWatch(self._process, self._on_exit, loop)
@@ -141,13 +154,29 @@ class Nanny:
         assert self._joined is not None, "launch() comes first"
         await asyncio.shield(self._joined)
 
+    async def running(self) -> None:
+        """Wait until the present worker process has joined the scheduler (one that dies before is followed by another). Raises WorkerStartError when
+        none will."""
+        assert self._running is not None, "launch() comes first"
+        await asyncio.shield(self._running)
+
     async def restart(self) -> None:
-        """End the worker process and start a fresh one; returns when that has been started (`worker_address` is None until it has joined)."""
+        """End the worker process (asked first, killed after `nanny.close_timeout_s`, also if a task holds the interpreter) and start a fresh one;
+        returns when that has been started (`worker_address` is None until it has joined)."""
         if self.status in ("closing", "closed"):
             return
+        if self._replacing:  # already asked: both wait for the same process
+            await self._gone.wait()
+            return
         self._replacing = True
-        await self._end_process()
-        self._replacing = False
+        if self._running is None or self._running.done():
+            self._running = asyncio.get_running_loop().create_future()
+            self._running.add_done_callback(_mark_retrieved)
+        try:
+            await self._end_process()
+        finally:
+            self._replacing = False
+        self._deaths_in_a_row = 0
         if self.status not in ("closing", "closed"):
             self._launch_again()
 
@@ -157,8 +186,9 @@ class Nanny:
             self._set_status("closing")
             self._fail_start(f"worker {self.name!r} was closed while it was starting")
             await self._end_process()
-        if self._telling:
-            await asyncio.wait(self._telling)
+        await self.admin.close()
+        if self._link is not None:
+            await self._link.close()
         if self.status != "closed":
             self._set_status("closed")
 
@@ -183,6 +213,8 @@ class Nanny:
             self._cancel_timer("start")
             if self._joined is not None and not self._joined.done():
                 self._joined.set_result(None)
+            if self._running is not None and not self._running.done():
+                self._running.set_result(None)
             self._set_status("running")
         elif message.get("event") == "failed":
             self._worker_says = str(message.get("error", ""))
@@ -276,22 +308,8 @@ class Nanny:
         if self._on_died is not None:
             self._on_died(died)
             return
-        task = asyncio.get_running_loop().create_task(self._send(died))
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
-
-    async def _send(self, died: WorkerDied) -> None:
-        # A stream for the one message, not one that stands open for a death that may never come. If the scheduler cannot be reached it has lost the
-        # worker's own stream too, so nothing is missing but the exit code.
-        try:
-            stream = await connect(self.scheduler_address, security=self._security, hello={"role": "nanny", "name": self.name})
-        except JupyterfutError as error:
-            logger.warning("the scheduler was not told of the death of worker %s: %s", self.name, error)
-            return
-        stream.start(lambda _messages: None, lambda _reason: None)
-        stream.send([NannyHello(self.name, os.getpid(), {"host": socket.gethostname()}), died])
-        stream.close()
-        await stream.wait_closed()
+        if self._link is not None:
+            self._link.send(died)
 
     def _fail_start(self, text: str) -> bool:
         """The first start has failed, if it was still open."""
@@ -304,6 +322,8 @@ class Nanny:
         self.status = status
         if status in ("closing", "closed"):
             self._finished.set()
+            if self._running is not None and not self._running.done():
+                self._running.set_exception(WorkerStartError(f"worker {self.name!r} has ended: {self._worker_says or status}"))
         if self._on_change is not None:
             self._on_change(self)
 

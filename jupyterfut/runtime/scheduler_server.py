@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 import socket
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -20,10 +22,13 @@ from jupyterfut.comm import Security, Stream
 from jupyterfut.config import Settings, settings
 from jupyterfut.core.effects import Close, Effect, LinkLost, Log, Received, Send, Tick
 from jupyterfut.core.scheduler import SchedulerConfig, SchedulerMachine
-from jupyterfut.ids import Address, ClientId, PeerId
+from jupyterfut.core.scheduler.state import ClientState, TaskState, WorkerState
+from jupyterfut.ids import Address, ClientId, Key, PeerId
 from jupyterfut.runtime import connections, interfaces
+from jupyterfut.runtime.nanny_admin import Answer, NannyDoor
 from jupyterfut.runtime.peer import Link, accept
-from jupyterfut.wire.messages import ClientHello, Goodbye, Message, Reply, Request, WorkerDied
+from jupyterfut.runtime.scheduler_admin import SchedulerAdmin
+from jupyterfut.wire.messages import ClientHello, Goodbye, Message, NannyHello, Reply, Request, WorkerDied
 
 logger = logging.getLogger("jupyterfut.scheduler")
 
@@ -33,7 +38,9 @@ class Scheduler:
 
     `host` and `port` say where to listen (loopback and any free port by default; `host="inproc"`: inside this process only; `sock`: a bound socket).
     `token` is what every connection must prove to know; without one a fresh token is made, which clients and workers in this process find by
-    themselves. Nothing blocks but the two coroutines; the machine's time is the event loop's. Raises `ConnectionFailed` if it cannot listen.
+    themselves. `allow_run`: whether clients may run functions and plugins in it; default: the setting `scheduler.allow_run`, whose "auto" means yes
+    here (`jupyterfut scheduler` says no). Nothing blocks but the two coroutines; the machine's time is the event loop's. Raises `ConnectionFailed` if
+    it cannot listen.
 
     >>> import asyncio
     >>> async def main():
@@ -53,6 +60,7 @@ class Scheduler:
         config: Settings | None = None,
         name: str = "scheduler",
         sock: socket.socket | None = None,
+        allow_run: bool | None = None,
     ) -> None:
         self.name = name
         self.config = config or settings()
@@ -64,8 +72,9 @@ class Scheduler:
         self.id = f"scheduler-{secrets.token_hex(8)}"
         self.address = Address("")
         self.machine = SchedulerMachine(machine_config(self.config))
+        self.admin = SchedulerAdmin(self, self.config.scheduler.allow_run != "no" if allow_run is None else allow_run)
         self._where = (host, port, sock)
-        self._links: dict[PeerId, Link] = {}
+        self._links: dict[PeerId, Link | NannyDoor] = {}
         self._clients: dict[ClientId, PeerId] = {}  # those with a resumable link
         self._next_peer = 1
         self._wake: asyncio.TimerHandle | None = None
@@ -110,6 +119,7 @@ class Scheduler:
         if self._listener is not None:
             self._listener.close()
             connections.forget_token(self.address)
+        await self.admin.close()
         links = list(self._links.values())
         self._links.clear()
         for link in links:
@@ -147,7 +157,9 @@ class Scheduler:
         if type(hello) is ClientHello:
             known = self._clients.get(hello.client)
             if known is not None and self.machine.knows(hello):
-                self._links[known].attach(stream, acknowledged)
+                link = self._links[known]
+                assert isinstance(link, Link)
+                link.attach(stream, acknowledged)
                 self._on_messages(known, messages)
                 return
         peer = PeerId(self._next_peer)
@@ -172,7 +184,11 @@ class Scheduler:
             if type(message) is Request and message.op == "shutdown":
                 self._shut_down(peer, message.id)
                 return
+            if self.admin.asked(peer, message):
+                continue
             self._perform(handle(Received(peer, message), now))
+            if self.admin.watching:
+                self.admin.after(message)
         self._ask_for_tick()
 
     def _shut_down(self, peer: PeerId, request: int) -> None:
@@ -187,7 +203,7 @@ class Scheduler:
                 self._forget_link(peer)
             self._handle(LinkLost(peer, reason))
 
-    def _forget_link(self, peer: PeerId) -> Link | None:
+    def _forget_link(self, peer: PeerId) -> Link | NannyDoor | None:
         link = self._links.pop(peer, None)
         for client, theirs in list(self._clients.items()):
             if theirs == peer:
@@ -196,6 +212,8 @@ class Scheduler:
 
     def _handle(self, event: Any) -> None:
         self._perform(self.machine.handle(event, self._loop.time()))
+        if self.admin.watching:
+            self.admin.after(None)
         self._ask_for_tick()
 
     def worker_died(self, name: str, pid: int, exit_code: int, text: str) -> None:
@@ -205,11 +223,53 @@ class Scheduler:
             self.machine.state.peers[nanny] = None
             self._handle(Received(nanny, WorkerDied(name, pid, exit_code, text)))
 
+    def add_nanny(self, nanny_id: str, name: str, answer: Answer) -> Callable[[], None]:
+        """A nanny in this process: it hears what one with a stream would hear, through `answer(op, args)`. Returns what takes it out again."""
+        peer = PeerId(self._next_peer)
+        self._next_peer += 1
+        self._links[peer] = NannyDoor(answer, lambda reply: self._on_messages(peer, [reply]))
+        self._handle(Received(peer, NannyHello(name, os.getpid(), {"id": nanny_id})))
+
+        def leave() -> None:
+            if self._links.pop(peer, None) is not None:
+                self._handle(LinkLost(peer, "closed"))
+
+        return leave
+
+    # --- for functions of `Client.run_on_scheduler`, and for plugins
+
+    @property
+    def plugins(self) -> dict[str, Any]:
+        """The scheduler plugins, by name."""
+        return self.admin.plugins
+
+    @property
+    def workers(self) -> dict[Address, WorkerState]:
+        """The workers that are here, by address. To be read, not changed."""
+        return self.machine.state.workers
+
+    @property
+    def tasks(self) -> dict[Key, TaskState]:
+        """The tasks that are known, by key. To be read, not changed."""
+        return self.machine.state.tasks
+
+    @property
+    def clients(self) -> dict[ClientId, ClientState]:
+        """The clients, by id. To be read, not changed."""
+        return self.machine.state.clients
+
     # --- what goes out
+
+    def say(self, peer: PeerId, message: Message) -> None:
+        """Tell a peer something that is no business of the machine's. Nothing happens if it is gone."""
+        link = self._links.get(peer)
+        if link is not None:
+            link.send(message)
+            link.hurry()
 
     def _perform(self, effects: list[Effect]) -> None:
         links = self._links
-        told: list[Link] = []
+        told: list[Link | NannyDoor] = []
         for effect in effects:
             kind = type(effect)
             if kind is Send:

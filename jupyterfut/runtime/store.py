@@ -246,18 +246,18 @@ class Store:
     def _new_path(self) -> str:
         """Raises OSError when there is no place for files."""
         if self._files is None:
-            self._files = _make_directory(self._directory)
+            self._files = make_directory(self._directory, "spill")
         self._next_file += 1
         return str(Path(self._files.name) / str(self._next_file))
 
 
-def _make_directory(parent: str | None) -> tempfile.TemporaryDirectory[str]:
-    """A directory for one store's files. Those that killed processes of this machine have left there are removed first."""
+def make_directory(parent: str | None, what: str) -> tempfile.TemporaryDirectory[str]:
+    """A directory for the files of one store, or of one worker. Those that killed processes of this machine have left there are removed first."""
     import shutil
     import socket
     import tempfile
 
-    mark = f"jupyterfut-spill-{socket.gethostname()}-"
+    mark = f"jupyterfut-{what}-{socket.gethostname()}-"
     if parent is not None:
         os.makedirs(parent, exist_ok=True)
     for path in Path(parent or tempfile.gettempdir()).glob(f"{mark}*"):

@@ -5,6 +5,8 @@ Kept apart from the nanny and free of heavy imports, so that a host can start it
 
 from __future__ import annotations
 
+import os
+import socket
 import subprocess
 from typing import Any, Protocol
 
@@ -55,10 +57,10 @@ def worker_settings(
         "tls": tls,
         "local_directory": local_directory,
         "config": config,
-        "nanny": True,
+        "nanny": f"{socket.gethostname()}-{os.getpid()}-{name}",  # by which the scheduler knows who supervises it
     }
 
 
-def spawn_worker(spec: dict[str, Any]) -> subprocess.Popen[bytes]:
-    """Start a worker process. Returns at once."""
-    return child.spawn(MODULE, spec, title=f"jupyterfut worker {spec['name']}")
+def spawn_worker(spec: dict[str, Any], env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+    """Start a worker process, with `env` added to this process's environment. Returns at once."""
+    return child.spawn(MODULE, spec, title=f"jupyterfut worker {spec['name']}", env=env)

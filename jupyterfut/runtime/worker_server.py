@@ -12,11 +12,12 @@ import logging
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Collection
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from jupyterfut import config
+from jupyterfut import config, plugins
 from jupyterfut._version import __version__
 from jupyterfut.comm import Listener, Security, Stream, connect, listen
 from jupyterfut.comm.shared import live_bytes
@@ -47,6 +48,7 @@ from jupyterfut.core.worker.events import (
     Start,
     Stop,
     ToClient,
+    Watch,
     Withdraw,
     Withdrawn,
     WorkerEvent,
@@ -56,16 +58,23 @@ from jupyterfut.core.worker.machine import WorkerMachine
 from jupyterfut.core.worker.settings import WorkerSettings
 from jupyterfut.errors import ClosedError, ConfigError, ConnectionFailed, HandshakeError, JupyterfutError, ProtocolError
 from jupyterfut.ids import Address, ClientId, Key
-from jupyterfut.runtime import connections
+from jupyterfut.runtime import connections, uploads
+from jupyterfut.runtime.actors import ActorHost
+from jupyterfut.runtime.admin import WorkerAdmin
 from jupyterfut.runtime.client_link import ClientLink
 from jupyterfut.runtime.context import current_task
 from jupyterfut.runtime.data_server import DataLinks, DataServer, Heard, Ops
 from jupyterfut.runtime.executor import Done, Executor, Raised, Unrun
 from jupyterfut.runtime.interfaces import interface_towards, is_loopback
+from jupyterfut.runtime.observer import Observer, Row
 from jupyterfut.runtime.process import cpu_count, mapped_shared_bytes, memory_bytes, parse_memory_limit
-from jupyterfut.runtime.store import Store
+from jupyterfut.runtime.store import Store, make_directory
+from jupyterfut.runtime.worker_plugins import WorkerPlugins
 from jupyterfut.serde.notes import pack
-from jupyterfut.wire.messages import Heartbeat, Message, Notify, PutData
+from jupyterfut.wire.messages import Heartbeat, Message, Notify, Plugins, PutData
+
+if TYPE_CHECKING:
+    import tempfile
 
 logger = logging.getLogger("jupyterfut.worker")
 
@@ -104,7 +113,7 @@ class Worker:
         token: str | None = None,
         local_directory: str | None = None,
         settings: config.Settings | None = None,
-        nanny: bool = False,
+        nanny: str = "",
     ) -> None:
         if nthreads is not None and nthreads < 1:
             raise ConfigError(f"nthreads must be at least 1, not {nthreads}")
@@ -114,10 +123,11 @@ class Worker:
         self.memory_limit_bytes = parse_memory_limit(memory_limit)
         self.resources = dict(resources or {})
         self.settings = settings or config.settings()
-        self.local_directory = local_directory or self.settings.worker.local_directory or None
+        self._files_under = local_directory or self.settings.worker.local_directory or None
+        self._directory: tempfile.TemporaryDirectory[str] | None = None
         self.address = Address("")  #: of its data server, which is also its name to the cluster; "" until it has started
         self.status: Status = "new"
-        self.data_ops: Ops = {}  #: what anybody in the cluster may ask of this worker by `Request`
+        self.data_ops: Ops = {**WorkerAdmin(self).ops}  #: what anybody in the cluster may ask of this worker by `Request`
         self.heard: Heard = {}  #: who listens here to what is published
         self._security = security or Security(token=token or connections.token_for(scheduler_address))
         self._host = host
@@ -145,7 +155,8 @@ class Worker:
         self._joined: asyncio.Future[None] = loop.create_future()
         self._finished = asyncio.Event()
         limits = self.settings.worker
-        self._store = Store(int(limits.memory_spill * self.memory_limit_bytes), self.local_directory)
+        self._store = Store(int(limits.memory_spill * self.memory_limit_bytes), self._files_under)
+        self._plugins = WorkerPlugins(self)
         shared_bytes = self.settings.comm.shared_memory_bytes
         self._data_server = DataServer(self._store, self._on_put, local=self._local, shared_bytes=shared_bytes, ops=self.data_ops, heard=self.heard)
         self._data_links = DataLinks(self._security, self.settings.comm.connect_timeout_s, shared_bytes=shared_bytes)
@@ -160,7 +171,13 @@ class Worker:
         self.address = Address(self._listener.address)
         self.client_link = ClientLink(loop, self.scheduler_address, self._from_client, self._report)
         thread_name = f"jupyterfut-{self.name}"
-        self._executor = Executor(self, self.client_link, self._store, self.nthreads, thread_name, local=self._local, wake=self._wake)
+        self._actors = ActorHost(self, self.client_link, thread_name, local=self._local)
+        self._data_server.host(self._actors)
+        self._executor = Executor(
+            self, self.client_link, self._store, self.nthreads, thread_name, local=self._local, wake=self._wake, actors=self._actors
+        )
+        self._observer = Observer(lambda: self.address, self._executor.say, quiet=self._local)
+        self.data_ops["task_stream"] = self._observer.task_stream
         self.machine = WorkerMachine(
             self.address, self.name, self.nthreads, memory_limit_bytes=self.memory_limit_bytes, resources=self.resources, pid=os.getpid(),
             info=self._facts(), settings=WorkerSettings(inline_bytes=limits.inline_bytes, heartbeat_s=limits.heartbeat_s),
@@ -168,7 +185,7 @@ class Worker:
         self._performers: dict[type[Any], Callable[[Any], None]] = {
             Send: self._send, Log: self._log, Connect: self._connect, Beat: self._beat, End: self._end,
             LearnFunctions: self._learn, DropFunctions: self._drop_functions, Run: self._run, Withdraw: self._withdraw,
-            StoreEffect: self._keep, Drop: self._drop, Fetch: self._fetch, AnswerPut: self._answer_put,
+            Watch: self._watch, StoreEffect: self._keep, Drop: self._drop, Fetch: self._fetch, AnswerPut: self._answer_put,
             ToClient: self._to_client, CutClient: self._cut_client,
         }  # fmt: skip
         self._handle(Start())
@@ -199,12 +216,15 @@ class Worker:
             self._joined.cancel()
         self._handle(Stop(reason))
         self._settle()
+        self._observer.close()
         self._executor.close()
+        self._actors.close()
         if self._timer is not None:
             self._timer.cancel()
         for job in self._jobs:
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
+        await self._plugins.close()
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.close()
@@ -212,9 +232,12 @@ class Worker:
         await asyncio.gather(self._data_server.close(), self._data_links.close())
         if stream is not None:
             await stream.wait_closed()
-        if not await self._executor.join(_JOIN_S):
-            logger.info("worker %s is closed while a task still runs", self.name)
+        if not all(await asyncio.gather(self._executor.join(_JOIN_S), self._actors.join(_JOIN_S))):
+            logger.info("worker %s is closed while a task, or a method of an actor, still runs", self.name)
         self._store.close()
+        if self._directory is not None:
+            uploads.forget(self._directory.name)
+            self._directory.cleanup()
         self.status = "closed"
         self._finished.set()
 
@@ -231,7 +254,30 @@ class Worker:
     def __repr__(self) -> str:
         return f"<Worker {self.name!r} {self.address or 'no address'}: {self.status}, {self.nthreads} threads>"
 
-    # --- for its tasks
+    # --- for its tasks and plugins
+
+    @property
+    def local_directory(self) -> str:
+        """A directory of this worker's own, which goes when the worker is closed: uploaded files are here. From any thread."""
+        if self._directory is None:
+            with _directory_lock:
+                if self._directory is None:
+                    self._directory = make_directory(self._files_under, "worker")
+        return self._directory.name
+
+    @property
+    def plugins(self) -> dict[str, Any]:
+        """The plugins that are set up here, by name."""
+        return self._plugins.here
+
+    @property
+    def client(self) -> Any:
+        """The client that the tasks of this worker share: what `get_client()` gives inside them."""
+        return plugins.load("client_of_worker")(self)
+
+    def code_changed(self) -> None:
+        """Modules have been loaded anew: functions that tasks name are unpickled afresh from now on. From any thread."""
+        self._executor.forget_code()
 
     def get_current_task(self) -> Key:
         """The key of the task that calls this. Raises ValueError outside of tasks."""
@@ -267,6 +313,8 @@ class Worker:
         performers = self._performers
         for effect in self.machine.handle(event, time.monotonic()):
             performers[type(effect)](effect)
+        if self._plugins.watching:
+            self._plugins.tell()
 
     def _settle(self) -> None:
         """After everything that happens: say what is to be said, set the timer."""
@@ -300,8 +348,17 @@ class Worker:
 
     def _on_messages(self, messages: list[Message]) -> None:
         for message in messages:
-            self._handle(Received(SCHEDULER, message))
+            if type(message) is Plugins:
+                self._plugins.receive(message)
+            else:
+                self._handle(Received(SCHEDULER, message))
         self._settle()
+
+    def say(self, message: Message) -> None:
+        """Tell the scheduler something that is no business of the machine's. Without a link nobody hears it."""
+        if self._stream is not None and self.machine.link.state == "up":
+            self._outbox.append(message)
+            self._settle()
 
     def _on_closed(self, reason: object) -> None:
         if self._stream is not None:
@@ -344,6 +401,8 @@ class Worker:
             if kind is tuple:
                 self._handle(_executed(rows))
                 self._executor.stored([row[0] for row in rows])
+                if self._actors.newborn:
+                    self._actors.discard([row[2] for row in rows])
             elif kind is Raised:
                 self._handle(Failed([r.key for r in rows], [r.attempt for r in rows], [r.failure for r in rows], [r.duration_s for r in rows]))
             elif kind is Unrun:
@@ -391,6 +450,7 @@ class Worker:
             self._handle(ConnectFailed(str(error), final))
         else:
             self._stream = stream
+            self.client_link.cluster_id = stream.hello.get("id")
             stream.start(self._on_messages, self._on_closed)
             self._handle(Connected())
         self._settle()
@@ -424,13 +484,21 @@ class Worker:
         withdraw = self._executor.withdraw
         self._handle(Withdrawn(effect.keys, effect.attempts, [withdraw(attempt) for attempt in effect.attempts]))
 
+    def _watch(self, effect: Watch) -> None:
+        self._observer.watch(effect.loggers, effect.tasks)
+        self._executor.rows = self._observer.rows
+
     # --- effects: data
 
     def _keep(self, effect: StoreEffect) -> None:
         self._store.put(effect.keys, effect.payloads, effect.nbytes)
+        if self._actors.newborn:
+            self._actors.keep(effect.payloads)
 
     def _drop(self, effect: Drop) -> None:
         self._store.drop(effect.keys)
+        if self._actors.hosted:
+            self._actors.drop(effect.keys)
 
     def _fetch(self, effect: Fetch) -> None:
         self._start_job(self._fetch_from(effect))
@@ -481,6 +549,8 @@ class Worker:
             "nanny": self._nanny, "in_process": self._local,
         }  # fmt: skip
 
+
+_directory_lock = threading.Lock()
 
 _JOIN_S = 1.0
 """How long `close` waits for running calls."""

@@ -126,6 +126,12 @@ def forget_function(fid: FunctionId) -> None:
         _pickled.pop(id(function), None)
 
 
+def forget_loaded() -> None:
+    """Drop all loaded functions: code that they were made from has changed. They are unpickled again when they are named again."""
+    for fid in list(_loaded):
+        forget_function(fid)
+
+
 def function_id(payload: Payload) -> FunctionId:
     """The content hash of a pickled function."""
     digest = blake2b(digest_size=16)
@@ -276,6 +282,8 @@ class _Walk:
             for part in (value.fget, value.fset, value.fdel):
                 self.visit(part)
         elif not isinstance(value, _DESCRIPTORS):
+            for part in getattr(kind, "__jupyterfut_parts__", _none_of)(value):  # a callable made of functions, which go with it
+                self.visit(part)
             raise _Unstable
 
     def function(self, function: types.FunctionType) -> None:
@@ -307,6 +315,10 @@ class _Walk:
         for name, value in vars(cls).items():
             if name not in _PASSIVE_FIELDS:
                 self.visit(value)
+
+
+def _none_of(value: object) -> tuple[Any, ...]:
+    return ()
 
 
 def _contents(cell: types.CellType) -> Any:

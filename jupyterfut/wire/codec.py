@@ -342,7 +342,7 @@ _CHECKS: dict[str, _Check] = {
     "dict[str, Any]": _mapping(None),
     "dict[str, float]": _mapping(_column(float, int)),
     "dict[str, float] | None": _optional(_mapping(_column(float, int))),
-    "dict[Key, Payload]": _mapping(_column(bytes, Blob)),
+    **dict.fromkeys(("dict[Key, Payload]", "dict[str, Payload]"), _mapping(_column(bytes, Blob))),
     **dict.fromkeys(("dict[Key, list[Key]]", "dict[Key, list[Address]]"), _mapping(_column_of_columns(str))),
     "TaskOptions": _nested(TaskOptions),
     "Failure": _nested(Failure),

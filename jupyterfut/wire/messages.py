@@ -9,10 +9,10 @@ Who says what:
     client    -> scheduler   ClientHello Functions ForgetFunctions SubmitTasks WantKeys ReleaseKeys CancelKeys RetryKeys FireAndForget Request
                              Abandon Taken Notify Goodbye
     scheduler -> client      Welcome KeysReady KeysFailed KeysCancelled KeysLost KeysPending Notices Delivery Reply
-    scheduler -> worker      Welcome Functions ForgetFunctions Compute CancelTasks StealTasks ReleaseData Replicate Reply
+    scheduler -> worker      Welcome Functions ForgetFunctions Compute CancelTasks StealTasks ReleaseData Replicate Plugins Observe Reply
     worker    -> scheduler   WorkerHello TasksDone TasksFailed TasksReturned StealAnswer TaskBlocked TaskUnblocked
-                             ReplicasAdded ReplicasFailed AddData Heartbeat AsClient Notify Goodbye
-    nanny     -> scheduler   NannyHello WorkerDied
+                             ReplicasAdded ReplicasFailed AddData Heartbeat AsClient Notify Reply Goodbye
+    nanny     -> scheduler   NannyHello WorkerDied Reply        scheduler -> nanny   Request
     anyone    -> a data server   MemoryRead GetData DataTaken PutData Request ActorCalls Taken Published
     data server -> anyone        MemoryRead DataSent DataStored Reply ActorAnswers
 """
@@ -252,6 +252,13 @@ class StealTasks(NamedTuple):
     attempts: list[Attempt]
 
 
+class Observe(NamedTuple):
+    """From now on somebody wants to hear of this, and of nothing else: it takes the place of the last one."""
+
+    loggers: dict[str, float]  #: records of these loggers ("" is the root), from these levels on: they come as notices on the topic "log"
+    tasks: bool  #: keep rows of the tasks that end, for whoever asks (`task_stream`, at the data server)
+
+
 class ReleaseData(NamedTuple):
     """Drop these results and copies."""
 
@@ -264,8 +271,7 @@ class Plugins(NamedTuple):
 
     id: int
     removed: list[str]
-    names: list[str]
-    payloads: list[Payload]
+    plugins: dict[str, Payload]
     joining: bool
 
 
@@ -478,7 +484,7 @@ KINDS: dict[int, type[tuple[Any, ...]]] = {
     1: ClientHello, 2: Functions, 3: ForgetFunctions, 4: SubmitTasks, 5: WantKeys, 6: ReleaseKeys, 7: CancelKeys, 8: RetryKeys,
     9: FireAndForget, 10: Request, 11: Reply, 12: Goodbye, 13: Notify, 14: Abandon, 15: Taken,
     20: Welcome, 21: KeysReady, 22: KeysFailed, 23: KeysCancelled, 24: KeysLost, 25: KeysPending, 26: Notices, 27: Delivery,
-    30: Compute, 31: CancelTasks, 32: StealTasks, 33: ReleaseData, 34: Replicate, 36: Plugins,
+    30: Compute, 31: CancelTasks, 32: StealTasks, 33: ReleaseData, 34: Replicate, 36: Plugins, 37: Observe,
     40: WorkerHello, 41: TasksDone, 42: TasksFailed, 43: TasksReturned, 44: StealAnswer, 45: TaskBlocked, 46: TaskUnblocked, 47: ReplicasAdded,
     48: AddData, 49: Heartbeat, 50: AsClient, 51: ReplicasFailed,
     60: NannyHello, 61: WorkerDied,

@@ -39,6 +39,7 @@ SAMPLES = [
     ms.CancelTasks(["a"], [7]),
     ms.StealTasks(["a"], [7]),
     ms.ReleaseData(["a"]),
+    ms.Plugins(1, ["old"], {"new": b"1"}, False),
     ms.WorkerHello("tcp://h:1", "w", 2, 0, {"GPU": 1.0}, 12, ["a"], [3], ["int"], {"host": "h"}),
     ms.TasksDone(["a"], [7], [b"1"], ["int"], [28], [0.25], {"a": ["x"]}),
     ms.TasksFailed(["a"], [7], [FAILURE], [0.5]),

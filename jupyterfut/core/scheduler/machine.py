@@ -21,6 +21,7 @@ from jupyterfut.core.scheduler.hot import finish_many, release_many, submit_many
 from jupyterfut.core.scheduler.members import Members
 from jupyterfut.core.scheduler.nannies import Nannies
 from jupyterfut.core.scheduler.notes import Notes
+from jupyterfut.core.scheduler.observing import Observing
 from jupyterfut.core.scheduler.parking import Parking
 from jupyterfut.core.scheduler.plugins import Plugins
 from jupyterfut.core.scheduler.query import Query
@@ -64,6 +65,9 @@ class SchedulerMachine:
         self.query = Query(self.state, self.dispatch)
         self.notes = Notes(self.state)
         self.query.ops.update(self.notes.ops)
+        self.observing = Observing(self.state)
+        self.query.ops.update(self.observing.ops)
+        self.members.on_client_left = self.observing.client_left
         self.query.ops.update(self.coordination.ops)
         self.query.late_ops.update(self.coordination.late_ops)
         self.nannies = Nannies(self.state)
@@ -224,6 +228,7 @@ class SchedulerMachine:
             if not state.workers:
                 self._look_at = state.now + state.config.worker_timeout_s / 4
             self.members.welcome_worker(peer, message, self._effects)  # type: ignore[arg-type]  # narrowed by `kind`
+            self.observing.worker_came(message.address)  # type: ignore[attr-defined]  # narrowed by `kind`
             self.query.workers_came()
             self.retirement.worker_came(message.address)  # type: ignore[attr-defined]  # as above
         elif kind is m.ClientHello and type(member) is not WorkerState:

@@ -36,6 +36,7 @@ class Members:
         self.transitions = transitions
         self.dispatch = dispatch
         self.coordination = coordination
+        self.on_client_left: Callable[[ClientState], None] = lambda client: None
 
         self.on_join: Callable[[WorkerState], None] = lambda worker: None  # first of all after its welcome
         self.on_leave: Callable[[WorkerState], None] = lambda worker: None
@@ -195,6 +196,7 @@ class Members:
             client.worker.clients.pop(client.id, None)
         state.parked.forget_client(client)
         self.coordination.forget_client(client)
+        self.on_client_left(client)
         for topic in [topic for topic, subscribers in state.topics.items() if client in subscribers]:
             post.unsubscribe(state, client, topic)
         for task in client.wanted:

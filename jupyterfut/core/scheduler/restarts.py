@@ -1,0 +1,83 @@
+"""Workers that are replaced: `restart` (all of them, and every task forgotten) and `restart_workers` (some, and their tasks run elsewhere).
+
+The work is the nannies': each ends its worker process, by force if it hangs, starts a fresh one, and answers when that has joined. Here the workers
+are marked, so that their death is nobody's fault: tasks that they were running are not blamed for it. What only they held is made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from jupyterfut.core.scheduler import post
+from jupyterfut.core.scheduler.dispatch import matches
+from jupyterfut.core.scheduler.nannies import Nannies, NannyState
+from jupyterfut.core.scheduler.query import BadRequest
+from jupyterfut.core.scheduler.state import FORGOTTEN, RELEASED, ClientState, State, WorkerState, without_member
+from jupyterfut.core.scheduler.transitions import Recommendations, Transitions
+from jupyterfut.wire.messages import KeysCancelled
+
+RESTARTED = "the cluster was restarted"
+
+
+class Restarts:
+    def __init__(self, state: State, transitions: Transitions, nannies: Nannies) -> None:
+        self.state = state
+        self.transitions = transitions
+        self.nannies = nannies
+        self.late_ops: dict[str, Callable[[ClientState, int, dict[str, Any]], None]] = {
+            "restart": self._restart,
+            "restart_workers": self._restart_workers,
+        }
+
+    def _restart(self, client: ClientState, number: int, args: dict[str, Any]) -> None:
+        """All futures of all clients end cancelled, and all workers that have a nanny are replaced. Answered as `ask_each`
+        does, and `"kept"`: the addresses of workers without a nanny, which have dropped their tasks and data."""
+        wait, timeout_s = bool(args["wait"]), args.get("timeout_s")
+        self.forget_all()
+        asked: dict[str, NannyState] = {}
+        for nanny in self.nannies.here.values():
+            asked[nanny.name if nanny.name not in asked else nanny.address] = nanny
+        kept = []
+        for worker in self.state.workers.values():
+            worker.restarting = self.nannies.of(worker) is not None
+            if not worker.restarting:
+                kept.append(worker.address)
+        self.nannies.ask_each(client, number, asked, "restart", {"wait": wait}, timeout_s, kept=kept)
+
+    def forget_all(self) -> None:
+        """Nothing is wanted any more, but for what queues and variables hold. Clients are told."""
+        state, transitions = self.state, self.transitions
+        for client in state.clients.values():
+            if client.wanted:
+                post.append(state, client.outbox, KeysCancelled([task.key for task in client.wanted], RESTARTED))
+                for task in client.wanted:
+                    task.wanted_by = without_member(task.wanted_by, client)
+                client.wanted.clear()
+        recommendations: Recommendations = []
+        for task in reversed(state.tasks.values()):  # dependants first
+            if task.fire_and_forget:
+                transitions.forgotten_fire(task)
+            if not task.needed:
+                recommendations.append((task, RELEASED if task.state != RELEASED else FORGOTTEN))
+        transitions.settle(recommendations)
+
+    def _restart_workers(self, client: ClientState, number: int, args: dict[str, Any]) -> None:
+        """Replace these workers. Answered as `ask_each` does, by address."""
+        chosen = self._chosen(args["workers"])
+        for worker in chosen:
+            worker.restarting = True
+        asked = {worker.address: nanny for worker in chosen if (nanny := self.nannies.of(worker)) is not None}
+        self.nannies.ask_each(client, number, asked, "restart", {"wait": True}, args.get("timeout_s"))
+
+    def _chosen(self, names: Iterable[str]) -> list[WorkerState]:
+        chosen: dict[WorkerState, None] = {}
+        for name in names:
+            found = [worker for worker in self.state.workers.values() if matches(worker, (name,))]
+            if not found:
+                raise BadRequest(f"no worker matches {name!r}")
+            chosen.update(dict.fromkeys(found))
+        alone = [f"{worker.name} ({worker.address})" for worker in chosen if self.nannies.of(worker) is None]
+        if alone:
+            raise BadRequest(f"only workers with a nanny can be restarted, which these have not: {', '.join(alone)}")
+        return list(chosen)
