@@ -97,6 +97,12 @@ class Links:
                 for name, _ in members(entry.value):
                     self.places[f"{entry.name}.{name}"] = f"{entry.page}.md#{entry.name}.{name}"
 
+        self._classes = {entry.value for entry in known if isinstance(entry.value, type) and not issubclass(entry.value, BaseException)}
+
+    def documented(self, cls: type) -> bool:
+        """Whether the class has a place of its own."""
+        return cls in self._classes
+
     def place(self, said: str, here: Entry | None) -> str | None:
         """Where `said` leads to, seen from an entry."""
         name = re.sub(r"\(.*\)$", "", said)
@@ -159,6 +165,9 @@ def document(entry: Entry, links: Links) -> str:
     parts.append(markdown(own_doc(value), links, entry, value))
     if isinstance(value, type):
         methods = list(members(value))
+        if bases := [base for base in value.__mro__[1:] if links.documented(base)]:
+            parts.append(f"With the methods of {', '.join(f'[`{base.__name__}`]({links.place(base.__name__, entry)})' for base in bases)}.\n")
+            methods = [(name, member) for name, member in methods if name in vars(value)]
         if len(methods) > 6:
             parts.append(", ".join(f"[`{name}`](#{entry.name}.{name})" for name, _ in sorted(methods)) + "\n")
         parts += [method(entry, name, member, links) for name, member in methods]
@@ -255,7 +264,9 @@ def _prose(paragraph: str, arguments: set[str], links: Links, here: Entry | None
         about = re.match(r"(\*{0,2}\w+(?:, \*{0,2}\w+)*): (.*)", line)
         if about and {name.strip("* ") for name in about[1].split(",")} <= arguments:
             blocks.append(("- ", f"**{about[1]}**: ", about[2]))
-        elif blocks and (line.startswith("  ") or not blocks[-1][0]):
+        elif line.startswith("- "):
+            blocks.append(("- ", "", line[2:]))
+        elif blocks and (line.startswith("  ") or not blocks[-1][0] or line[0].islower()):
             bullet, argument, text = blocks[-1]
             blocks[-1] = bullet, argument, f"{text} {line.strip()}"
         else:

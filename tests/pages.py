@@ -2,7 +2,8 @@
 
 A block may be plain code, or a transcript with `>>>` prompts, or code first and a transcript below it. Where a transcript states an output, it is
 compared: `...` stands for anything, hashes in keys are not compared, and an error is recognised by its last line and by the user's own lines in it. A
-page shows a future as a human sees it, who looks at `finished` when it has finished: so the harness waits before it looks.
+page shows a future as a human sees it, who looks at `finished` when it has finished: so the harness waits before it looks. In plain code a comment
+says what a line gives, `# -> 42`, or raises, `# raises ValueError: no` (`...` stands for anything here too).
 Code lives in `__main__`, as in a script or a notebook, so functions travel to workers by value; and in `linecache`, so tracebacks show it.
 
 Tests of seed documents (tests/seeds) and of the guide (tests/docs) are written with it.
@@ -19,6 +20,7 @@ import itertools
 import linecache
 import re
 import textwrap
+import tokenize
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -33,6 +35,8 @@ FENCE = re.compile(r"^(?P<fence>`{3,})(?P<kind>\w+)(?: (?P<note>[^\n]*))?\n(?P<t
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 IMPORT = re.compile(r"^((?:>>> |\.\.\. )?\s*)from (?:dask\.)?distributed import ", re.MULTILINE)
 KEY = re.compile(r"(key[:=] ?)(?:([\w.]+)-)?[0-9a-f]{12,}")
+REMARK = re.compile(r"# (->|raises) (.*)")
+FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 NUMBERS = itertools.count(1)
 
 
@@ -170,7 +174,7 @@ def run(block: Block, text: str, namespace: dict[str, Any]) -> None:
     text = re.sub(r"\n\n(?=\w+Error: )", "\n", text)  # an error's last line belongs to the lines above it
     plain, prompt, transcript = text.partition(">>> ")
     if plain.strip():
-        _execute(_compile(plain, "exec"), namespace)
+        _run_plain(block, plain, namespace)
     # In a transcript, what follows an empty line without a prompt is a remark or code, and no output.
     for part in re.split(r"\n\s*\n(?!>>> )", prompt + transcript) if prompt else ():
         if ">>> " not in part:
@@ -178,6 +182,37 @@ def run(block: Block, text: str, namespace: dict[str, Any]) -> None:
             continue
         for example in doctest.DocTestParser().get_examples(part + "\n"):
             _check(block, example, namespace)
+
+
+def _run_plain(block: Block, code: str, namespace: dict[str, Any]) -> None:
+    """Statement by statement, so that what comments say of them can be compared."""
+    name = _remember(code)
+    remarks = {token.start[0]: token.string for token in tokenize.generate_tokens(io.StringIO(code).readline) if token.type == tokenize.COMMENT}
+    for statement in ast.parse(code, name).body:
+        said = REMARK.match(remarks.get(statement.end_lineno or 0, ""))
+        if said is None:
+            _execute(compile(ast.Module([statement], []), name, "exec", FLAGS, dont_inherit=True), namespace)
+            continue
+        kind, want = said.groups()
+        where = f"{block.page}:{block.line + statement.lineno - 1}: {ast.unparse(statement)}"
+        out = io.StringIO()
+        try:
+            with redirect_stdout(out):
+                if isinstance(statement, ast.Expr):
+                    value = _execute(compile(ast.Expression(statement.value), name, "eval", FLAGS, dont_inherit=True), namespace)
+                    got = out.getvalue() if value is None else repr(value)
+                else:
+                    _execute(compile(ast.Module([statement], []), name, "exec", FLAGS, dont_inherit=True), namespace)
+                    got = out.getvalue()
+        except Exception as error:
+            if kind != "raises":
+                raise
+            got = f"{type(error).__name__}: {error}"
+            kind = "->"
+        if kind == "raises":
+            raise AssertionError(f"{where}\n  should raise {want}")
+        if not doctest.OutputChecker().check_output(_plain(want), _plain(got), doctest.ELLIPSIS):
+            raise AssertionError(f"{where}\n  should say  {want}\n  and says    {got}")
 
 
 def _check(block: Block, example: doctest.Example, namespace: dict[str, Any]) -> None:
@@ -217,14 +252,19 @@ def _plain(text: str) -> str:
 
 
 def _compile(code: str, mode: str) -> Any:
-    name = f"<page {next(NUMBERS)}>"
-    linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
+    name = _remember(code)
     if mode == "single":
         tree = ast.parse(code)
         if len(tree.body) == 1 and isinstance(tree.body[0], ast.Expr):
-            return compile(code.strip(), name, "eval", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-        mode = "exec"
-    return compile(code, name, mode, flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+            return compile(code.strip(), name, "eval", FLAGS, dont_inherit=True)
+    return compile(code, name, "exec", FLAGS, dont_inherit=True)
+
+
+def _remember(code: str) -> str:
+    """A name for the code, under which tracebacks find its lines."""
+    name = f"<page {next(NUMBERS)}>"
+    linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
+    return name
 
 
 def _execute(code: Any, namespace: dict[str, Any]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
 from futures_page import FuturesPage
 from pages import Page
 
@@ -19,6 +20,7 @@ class TestTasks(FuturesPage):
     def test_the_name(self) -> None:
         assert Task is Future
 
+    @pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")  # dask's own way with a newer pandas
     def test_write_a_collection(self, page: Page, tmp_path: Path) -> None:
         import dask.dataframe as dd
         import pandas as pd
