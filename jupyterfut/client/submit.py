@@ -270,7 +270,7 @@ class Submitting:
 
         def gone(ref: weakref.ref[Any]) -> None:
             user = users.get(number)
-            if user is not None and user.ref is ref:
+            if user is not None and user.ref is ref and session.closed is None:  # else nobody would be told
                 del users[number]
                 session.deaths.extend([form.fid for form in user.forms])
                 if session.asleep:
@@ -328,8 +328,6 @@ class Submitting:
     ) -> list[Future]:
         """Pickle, key, hold and post one chunk of rows. `single`: an item is the call's only positional argument, else all of them."""
         client = self._client
-        session = self._session
-        here = self._here
         fid = form.fid
         dependencies: list[list[Key]] = []
         holds: list[list[Key]] = []
@@ -357,6 +355,39 @@ class Submitting:
                 else self._fresh_key(name)
                 for row, part in enumerate(content)
             ]
+        records = self._post(fid, names, payloads, dependencies, holds, options)
+        return [Future(record, client) for record in records]
+
+    def rows(
+        self,
+        func: Callable[..., Any],
+        names: list[str],
+        payloads: list[Any],
+        dependencies: list[list[Key]],
+        holds: list[list[Key]],
+        options: TaskOptions,
+        foreign: list[Future],
+    ) -> list[Record]:
+        """Calls that were made elsewhere, such as the tasks of a dask graph: keys and payloads are given. A key whose record lives is not sent. Each
+        record has got one reference more, which is the caller's to drop. `foreign`: dependencies of another client of the same cluster."""
+        session = self._session
+        if session.closed is not None:
+            raise ClosedError(session.closed)
+        form = self._form(func)
+        self._here.foreign = list(foreign)
+        try:
+            with _no_collections():
+                return self._post(form.fid, names, payloads, dependencies, holds, options)
+        finally:
+            if form.passing:
+                session.post(ev.DropFunction(form.fid))
+
+    def _post(
+        self, fid: FunctionId, names: list[str], payloads: list[Any], dependencies: list[list[Key]], holds: list[list[Key]], options: TaskOptions
+    ) -> list[Record]:
+        """Hold the keys, and leave the rows of those that are new for the loop."""
+        session = self._session
+        here = self._here
         records: list[Record] = []
         fresh: list[int] = []
         if not any(dependencies):
@@ -398,7 +429,7 @@ class Submitting:
                 here.foreign = []
             if fresh and session.asleep:
                 session.wake()
-        return [Future(record, client) for record in records]
+        return records
 
 
 @contextmanager

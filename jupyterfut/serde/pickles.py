@@ -68,7 +68,7 @@ def dumps(value: object) -> bytes | Blob:
             value = _Bytes(value)
         elif type(value).__module__ in PORTABLE:
             value = PORTABLE[type(value).__module__](value)
-        data = _plain_dumps(value, 5, buffer_callback=_aside(buffers))
+        data = _plain_dumps(value, 5, buffer_callback=aside(buffers))
     except Exception:  # noqa: BLE001  # of any kind: cloudpickle tries next, and says what is wrong
         return dumps_by_value(value)
     size = len(data)
@@ -85,7 +85,7 @@ def dumps_by_value(value: object) -> bytes | Blob:
 
     buffers: list[memoryview] = []
     try:
-        data = pickled(value, _aside(buffers))
+        data = pickled(value, aside(buffers))
     except Exception as error:
         raise SerializationError(f"cannot pickle {_describe(value)}: {type(error).__name__}: {str(error)[:2000]}") from error
     if buffers or len(data) >= OUT_OF_BAND_BYTES:
@@ -93,7 +93,7 @@ def dumps_by_value(value: object) -> bytes | Blob:
     return data
 
 
-def _aside(buffers: list[memoryview]) -> Callable[[pickle.PickleBuffer], bool]:
+def aside(buffers: list[memoryview]) -> Callable[[pickle.PickleBuffer], bool]:
     """pickle's `buffer_callback` that puts large buffers into the list."""
 
     def put(buffer: pickle.PickleBuffer) -> bool:
