@@ -27,7 +27,7 @@ DOUBT_AFTER = 3
 """After so many copies of one result in a row that failed, what the failing workers say of its holders is believed (`Query.note_missing`)."""
 
 TRIES = 8
-"""So often a copy of one result is tried for one job. (A worker waits before it asks again where it got nothing: in all, for some ten seconds.)"""
+"""So often a worker tries to copy one result for one job. (It waits before it asks again where it got nothing: in all, for some ten seconds.)"""
 
 UNDER_WAY_BYTES = 64 * 2**20
 """A job has copies of about so many bytes under way, so that what moves does not fill memories and roads all at once."""
@@ -304,7 +304,7 @@ class Spread(Asked):
         self.to_do: dict[TaskState, None] = dict.fromkeys(tasks)  # to look at
         self.absent: dict[TaskState, None] = {}  # being made (again): to look at when they are there
         self.open: dict[TaskState, dict[WorkerState, None]] = {}  # task -> where copies of it are on their way to
-        self.tries: dict[TaskState, int] = {}
+        self.tries: dict[tuple[TaskState, WorkerState], int] = {}  # that failed
 
     def copied(self, copy: Copy, done: bool) -> None:
         task = copy.task
@@ -315,7 +315,7 @@ class Spread(Asked):
         if done:
             self.made += 1
         elif self.replicas.is_here(copy.target):
-            self.tries[task] = self.tries.get(task, 0) + 1
+            self.tries[task, copy.target] = self.tries.get((task, copy.target), 0) + 1
 
     def advance(self, effects: list[Effect]) -> None:
         for task in [task for task in self.absent if task.state not in ACTIVE] if self.absent else ():
@@ -344,12 +344,10 @@ class Spread(Asked):
             if not under_way:
                 self._drop_surplus(task, holders)
             return
-        if self.tries.get(task, 0) >= TRIES:
-            if not under_way:
-                self.troubles[task.key] = f"{len(holders)} of {self.n} workers hold it; the others could not fetch it"
-            return
         targets = [worker for worker in workers if worker not in task.who_has and worker not in under_way and not worker.retiring]
-        targets.sort(key=replicas.load)
+        targets = sorted([worker for worker in targets if self.tries.get((task, worker), 0) < TRIES], key=replicas.load)
+        if not (targets or under_way):
+            self.troubles[task.key] = f"{len(holders)} of {self.n} workers hold it; the others could not fetch it"
         room = missing if task.payload is not None else min(missing, self.branching * len(task.who_has) - len(under_way))
         for target in targets[:room]:
             self.open.setdefault(task, {})[target] = None
