@@ -88,7 +88,7 @@ def test_running_tasks_may_end() -> None:
             await client.submit(abs, -1)
             assert not retiring.done()
             go.set()
-            assert list((await retiring)) == [workers[0].address]
+            assert list(await retiring) == [workers[0].address]
             assert await future == "done"
 
     asyncio.run(main())
@@ -115,7 +115,7 @@ def test_synchronous_clients_block() -> None:
         client.replicate([data])
         assert len(client.who_has(data)[data.key]) == 2
         client.rebalance()
-        assert list(client.retire_workers(names=[0]).values())[0]["name"] == "0"
+        assert next(iter(client.retire_workers(names=[0]).values()))["name"] == "0"
         assert len(data.result()) == LARGE
 
 

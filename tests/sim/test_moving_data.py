@@ -122,7 +122,7 @@ def test_the_only_holder_dies_while_it_is_copied(world: World) -> None:
 
 
 def test_what_cannot_be_fetched_is_said_in_the_end(world: World) -> None:
-    a, _b = world.workers(2)
+    _a, _b = world.workers(2)
     data = scattered(world)
     holder = next(worker for worker in world.places.values() if data.key in worker.store)
     world.cut_roads_from(holder)
