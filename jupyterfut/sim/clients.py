@@ -259,6 +259,10 @@ class SimClient(Node):
         """Ask the scheduler; `answer(value, failure)` is called once."""
         self._queue(ev.Ask(answer, op, args))
 
+    def abandon(self, asker: object) -> None:
+        """The user does not wait for this answer any more."""
+        self._queue(ev.Abandon(asker))
+
     def bury(self, records: list[Record]) -> None:
         """References that are no futures of the user's die."""
         if not self.left:

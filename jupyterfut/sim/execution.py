@@ -1,8 +1,8 @@
 """How a simulated thread runs one call: the body of a task as a generator that says what it waits for.
 
-The worker's node drives it. It yields `Work` (virtual seconds that pass), `Block` and `Unblock` (the task leaves its slot and takes one again) and
-`Results` (wait for these futures of the task's client); it returns the call's value and the keys of the futures inside, or raises `TaskError`,
-`TaskRescheduled`.
+The worker's node drives it. It yields `Work` (virtual seconds that pass), `Block` and `Unblock` (the task leaves its slot and takes one again),
+`Results` (wait for these futures of the task's client) and `Acting` (use a queue, a lock ...); it returns the call's value and the keys of the
+futures inside, or raises `TaskError`, `TaskRescheduled`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from jupyterfut.ids import Key
 from jupyterfut.sim.values import decode, mix
-from jupyterfut.sim.workload import ALWAYS, Call
+from jupyterfut.sim.workload import ALWAYS, Act, Call
 from jupyterfut.wire.payload import Payload
 
 if TYPE_CHECKING:
@@ -42,7 +42,14 @@ class Results(NamedTuple):
     futures: list[SimFuture]
 
 
-Pause: TypeAlias = Work | Block | Unblock | Results
+class Acting(NamedTuple):
+    """Do something with a queue, a lock ..., as this client."""
+
+    client: SimClient
+    act: Act
+
+
+Pause: TypeAlias = Work | Block | Unblock | Results | Acting
 Body: TypeAlias = Generator[Pause, list[Payload] | None, tuple[int, tuple[Key, ...]]]
 
 
@@ -69,6 +76,8 @@ def body(call: Call, inputs: Sequence[int], oracle: Oracle, open_client: Callabl
     if call.flakes == ALWAYS or run <= call.flakes:
         oracle.run_fails(call.key)
         raise TaskError("SimError", failure_text(call.key))
+    for act in call.acts:
+        yield Acting(open_client(), act)
     if call.body == "value":
         return mix(call.function, call.const, inputs), ()
     client = open_client()

@@ -17,7 +17,7 @@ from jupyterfut.core.scheduler.invariants import check
 from jupyterfut.ids import ClientId, PeerId
 from jupyterfut.sim.network import Link
 from jupyterfut.sim.roads import SchedulerRoad
-from jupyterfut.wire.messages import ClientHello, Message
+from jupyterfut.wire.messages import AsClient, ClientHello, Delivery, Message, Taken
 
 if TYPE_CHECKING:
     from jupyterfut.sim.workers import SimWorker
@@ -187,6 +187,8 @@ class SimScheduler(Node):
             if peer is None or link not in self.peers:
                 return
             oracle.scheduler_hears(peer, message)
+            if type(message) is AsClient and type(message.message) is Taken:
+                self.world.ledger.hears(message.client, message.message)
             self.post(Received(peer, message))
 
     def _client_frames(self, link: Link, frames: list[Any]) -> None:
@@ -232,11 +234,16 @@ class SimScheduler(Node):
     def on_send(self, effect: Send) -> None:
         stream = self.workers.get(effect.peer)
         if stream is not None:
-            self.world.oracle.scheduler_says(effect.peer, effect.message)
+            message = effect.message
+            self.world.oracle.scheduler_says(effect.peer, message)
+            if type(message) is AsClient and type(message.message) is Delivery:
+                self.world.ledger.delivers(message.client, message.message)
             stream[0].send(0, effect.message)
         else:
             road = self.roads.get(effect.peer)
             if road is not None:
+                if type(effect.message) is Delivery:
+                    self.world.ledger.delivers(road.client, effect.message)
                 road.send(effect.message)
 
     def on_close(self, effect: Close) -> None:

@@ -44,6 +44,8 @@ class Oracle:
         self.cancelled_by: dict[SimClient, set[Key]] = {}
         self.rows: Counter[Key] = Counter()  # how often a client, or a task, has submitted a call that it had no future of
         self.told_again: set[Key] = set()  # cancelled or retried by anybody: these and what stands on them may run more than once
+        self.carried: set[Key] = set()  # keys that went through a queue or a variable
+        self.cancelled_keys: set[Key] = set()  # by anybody
         self.loose: set[Key] = set()  # keys that reached a client by a road that keeps nothing alive
         self.shaken: set[Key] = set()  # scattered data whose worker had a bad time
         self.homes: dict[Key, dict[SimWorker, None]] = {}
@@ -111,6 +113,7 @@ class Oracle:
         """A user cancels."""
         (self.cancelled_for_all if force else self.cancelled_by.setdefault(client, set())).update(keys)
         self.told_again.update(keys)
+        self.cancelled_keys.update(keys)
 
     def _may_be_cancelled(self, client: SimClient, closure: frozenset[Key]) -> bool:
         mine: set[Key] = self.cancelled_by.get(client, set())
@@ -226,7 +229,7 @@ class Oracle:
             right = self._may_be_cancelled(client, self.closure(key))
             assert right, f"{client}: {key} is cancelled ({record.reason}); nobody cancelled it or an input"
         elif client.worker is None:  # a task may run on when its own key is wanted no more; what it then hears is between it and nobody
-            lost = self.closure(key) & (self.shaken | self.loose)
+            lost = self.closure(key) & (self.shaken | self.loose | (self.cancelled_keys if key in self.carried else set()))
             assert lost, f"{client}: {key} is lost ({record.reason}); nothing that it stands on was"
 
     def reopened(self, client: SimClient, record: Record) -> None:

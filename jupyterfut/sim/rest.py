@@ -8,24 +8,27 @@ from __future__ import annotations
 
 from jupyterfut.core.client.invariants import check_at_rest as check_client_at_rest
 from jupyterfut.core.scheduler.invariants import at_rest as at_rest_in_scheduler
+from jupyterfut.sim.coordinating import Usher, end_affairs
 from jupyterfut.sim.world import World
 
 REST_S = 400.0
 """Virtual seconds after which nothing may be left, once everything was let go."""
 
 
-def settle(world: World, *, leaving: int | None = None, limit_s: float = REST_S) -> None:
+def settle(world: World, *, leaving: int | None = None, limit_s: float = REST_S, usher: Usher | None = None) -> None:
     """Let everything go and check that it is gone. `leaving`: of the clients, every fourth closes instead, beginning with this one."""
     if world.trace is not None:
         world.trace.say(world.now(), "everything is let go")
     for number, client in enumerate(world.clients):
-        if client.left or not client.alive:
+        if client.left or not client.alive or (usher is not None and client is usher.client):
             continue
         if leaving is not None and (leaving + number) % 4 == 0:
             client.leave()
         else:
             client.release(list(client.futures))
             client.forget_functions()
+    if usher is not None:
+        end_affairs(world, usher, limit_s)
     world.run(until=lambda: at_rest(world), limit_s=limit_s)
     check_rest(world)
 

@@ -13,7 +13,7 @@ from jupyterfut.core.effects import LinkBack, LinkLost, Received
 from jupyterfut.core.ordered import NumberedFrame, Session
 from jupyterfut.ids import ClientId, PeerId
 from jupyterfut.sim.network import Link
-from jupyterfut.wire.messages import ClientHello, Message, Welcome
+from jupyterfut.wire.messages import ClientHello, Message, Taken, Welcome
 
 if TYPE_CHECKING:
     from jupyterfut.sim.clients import SimClient
@@ -165,6 +165,8 @@ class SchedulerRoad:
         for frame in frames:
             for message in self.session.receive(frame):
                 self.scheduler.world.oracle.scheduler_hears(self.peer, message)
+                if type(message) is Taken:
+                    self.scheduler.world.ledger.hears(self.client, message)
                 self.scheduler.post(Received(self.peer, message))
         if self.link is not None and self.session.ack_due:
             self.link.send(0, self.session.ack())

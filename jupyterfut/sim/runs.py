@@ -12,6 +12,7 @@ from typing import Any
 from jupyterfut.core.worker.events import MemoryShort
 from jupyterfut.sim import placing, rest
 from jupyterfut.sim.clients import SimClient
+from jupyterfut.sim.coordinating import Usher, perform
 from jupyterfut.sim.trace import Trace
 from jupyterfut.sim.workers import SimWorker
 from jupyterfut.sim.workload import Fault, Plan, Step
@@ -37,6 +38,9 @@ class Run:
         self.world.deaf_schedulers = True
         self.world.refills = True
         self.questions = 0  # without an answer
+        acting = any(step.act is not None for step in plan.script) or any(call.acts for call in plan.program.calls.values())
+        self.usher: Usher | None = None  # comes when the faults are over, if there is anything for him to do
+        self.wants_usher = acting
 
     def go(self) -> None:
         """The whole story."""
@@ -49,7 +53,7 @@ class Run:
         world.run(until=self._resolved, limit_s=patience_s)
         rest.check_machines(world)
         world.run(for_s=1.0)  # the last tasks end as well
-        rest.settle(world, leaving=self.plan.seed, limit_s=rest.REST_S + 2 * work_s)
+        rest.settle(world, leaving=self.plan.seed, limit_s=rest.REST_S + 2 * work_s, usher=self.usher)
         world.oracle.check_kept()
         if not self.plan.faults:
             world.oracle.check_runs()
@@ -73,7 +77,7 @@ class Run:
         if not client.alive or client.left or client.frozen:
             return
         if world.trace is not None:
-            world.trace.say(world.now(), f"{client.name} {step.op} {' '.join(step.keys)}")
+            world.trace.say(world.now(), f"{client.name} {step.act or step.op} {' '.join(step.keys)}")
         getattr(self, f"_do_{step.op}")(client, step)
 
     def _do_submit(self, client: SimClient, step: Step) -> None:
@@ -140,6 +144,10 @@ class Run:
         client.ask(op, args, answered)
 
     _do_replicate = _do_rebalance = _do_retire = _place
+
+    def _do_act(self, client: SimClient, step: Step) -> None:
+        assert step.act is not None
+        perform(client, step.act)
 
     def _do_leave(self, client: SimClient, step: Step) -> None:
         client.leave()
@@ -244,11 +252,14 @@ class Run:
                 worker.thaw()
             if not worker.alive:
                 world.restart(worker)
+        if self.wants_usher:
+            self.usher = Usher(world)
 
     def _resolved(self) -> bool:
         world = self.world
         return (
             not world.pending()
             and not self.questions
+            and all(self.usher is not None and client is self.usher.client for client, _ in world.ledger.pending())
             and not any(client.open_gathers for client in world.clients if client.alive and not client.left)
         )

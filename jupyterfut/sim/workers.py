@@ -18,7 +18,8 @@ from jupyterfut.core.worker.invariants import check
 from jupyterfut.core.worker.machine import WorkerMachine
 from jupyterfut.ids import Address, Attempt, ClientId, FunctionId, Key
 from jupyterfut.sim.clients import SimClient
-from jupyterfut.sim.execution import Block, Body, Results, TaskError, TaskRescheduled, Unblock, Work, body
+from jupyterfut.sim.coordinating import perform
+from jupyterfut.sim.execution import Acting, Block, Body, Results, TaskError, TaskRescheduled, Unblock, Work, body
 from jupyterfut.sim.network import Link
 from jupyterfut.sim.nodes import Node
 from jupyterfut.sim.values import decode, encode
@@ -252,6 +253,11 @@ class SimWorker(Node):
                     self.rejoining.append(thread)
                     return
                 self._take_slot(thread)
+            elif type(pause) is Acting:
+                if not thread.seceded:
+                    self._leave_slot(thread)
+                perform(pause.client, pause.act, partial(self.after, 0.0, self._results, thread, None, None))
+                return
             else:
                 assert type(pause) is Results
                 if not all(future.at_hand for future in pause.futures) and not thread.seceded:

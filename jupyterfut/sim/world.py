@@ -23,6 +23,7 @@ from jupyterfut.core.worker.settings import WorkerSettings
 from jupyterfut.ids import Address, ClientId, Key
 from jupyterfut.sim.clients import SimClient, SimFuture
 from jupyterfut.sim.clock import Clock
+from jupyterfut.sim.ledger import Ledger
 from jupyterfut.sim.network import Link, Network
 from jupyterfut.sim.nodes import SimScheduler
 from jupyterfut.sim.oracle import Oracle
@@ -75,6 +76,7 @@ class World:
         self.events = 0
         self.network = Network(self.clock, Random(seed + 2_000_003), delay_s, notice_s)
         self.oracle = Oracle(self)
+        self.ledger = Ledger(self)
         self.stalled: dict[str, list[Link]] = {}  # names of processes whose links are silent, and those links
         self.fetch_fails: dict[str, int] = {}  # names of workers from which most fetches fail, and how many faults say so
         self.cut_off: dict[str, None] = {}  # names of workers from which nothing can be fetched
