@@ -6,15 +6,14 @@ Its death is one append to a deque: the loop counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
-from types import TracebackType
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from jupyterfut import serde
-from jupyterfut.client.outcomes import error_of
+from jupyterfut.client.eventual import Eventual
+from jupyterfut.client.outcomes import value_of
 from jupyterfut.client.timeouts import Timeout
 from jupyterfut.core.client import events as ev
-from jupyterfut.core.client.state import Record, Status
+from jupyterfut.core.client.state import Record
 from jupyterfut.ids import Key
 from jupyterfut.serde.futures import found
 from jupyterfut.views import text
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from jupyterfut.client.client import Client
 
 
-class Future:
+class Future(Eventual):
     """A task's result, present or to come. Made by `Client.submit`, `map`, `scatter`; `Future(key, client)` refers to a task that somebody else
     submitted.
 
@@ -41,7 +40,8 @@ class Future:
     3
     """
 
-    __slots__ = ("__weakref__", "_client", "_record")
+    __slots__ = ("__weakref__",)
+    __dask_future__ = True  # in a dask graph it stands for its task
 
     def __init__(self, key: str | Record, client: Client | None = None) -> None:
         if type(key) is not Record:
@@ -61,21 +61,6 @@ class Future:
     # --- what it is
 
     @property
-    def key(self) -> str:
-        """The task's name, the same in the whole cluster."""
-        return self._record.key
-
-    @property
-    def client(self) -> Client:
-        """The client that it belongs to."""
-        return self._client
-
-    @property
-    def status(self) -> Status:
-        """`pending`, `finished`, `error`, `cancelled` or `lost`, as known here now. Never blocks."""
-        return self._record.status
-
-    @property
     def type(self) -> str | None:
         """The name of the result's type, such as `int` or `numpy.ndarray`; None until it is known. Never blocks."""
         return self._record.type
@@ -85,19 +70,11 @@ class Future:
         """The result's size in bytes, as measured where it was made; 0 until it is known. Never blocks."""
         return self._record.nbytes
 
-    def done(self) -> bool:
-        """Whether it has come to an end: finished, failed, cancelled or lost. Never blocks."""
-        return self._record.status != "pending"
-
-    def cancelled(self) -> bool:
-        """Whether it was cancelled. Never blocks."""
-        return self._record.status == "cancelled"
-
     # --- what it holds
 
     def result(self, timeout: Timeout = None) -> Any:
         """Wait for the task and return its result, fetched from a worker if it is large. Each call gives a fresh copy (the object itself in an
-        in-process cluster).
+        in-process cluster). The result of a task with `actor=True` is an `Actor`.
 
         Raises the task's own exception, with the remote frames, the user's first; `CancelledError` or `LostData` when there will be no result;
         `TimeoutError` when the task has not ended within `timeout` (seconds, `timedelta`, "10 ms"; zero looks once). A transfer that has begun in
@@ -110,40 +87,8 @@ class Future:
         if record.status == "finished":
             payload = record.payload
             if payload is not None:
-                return serde.loads(payload)
+                return value_of(client, payload)
         return client._gathering.one(self, timeout)
-
-    def exception(self, timeout: Timeout = None) -> Any:
-        """Wait for the task and return its exception, None if it has none. A cancelled or lost future's is the one that `result` would raise (as
-        in dask.distributed). Raises `TimeoutError`."""
-        client = self._client
-        if client.asynchronous:
-            return self._exception_async(timeout)
-        client._gathering.until_done([self._record], timeout)
-        return self._error()
-
-    def traceback(self, timeout: Timeout = None) -> Any:
-        """Wait for the task and return its exception's traceback (a `types.TracebackType`), None if it has no exception. Raises `TimeoutError`."""
-        client = self._client
-        if client.asynchronous:
-            return self._traceback_async(timeout)
-        error = self.exception(timeout)
-        return None if error is None else error.__traceback__
-
-    def __await__(self) -> Generator[Any, None, Any]:
-        """Wait for the result in any running event loop, whether the client is synchronous or not."""
-        return self._client._gathering.one_async(self, None).__await__()
-
-    async def _exception_async(self, timeout: Timeout) -> BaseException | None:
-        await self._client._gathering.until_done_async([self._record], timeout)
-        return self._error()
-
-    async def _traceback_async(self, timeout: Timeout) -> TracebackType | None:
-        error = await self._exception_async(timeout)
-        return None if error is None else error.__traceback__
-
-    def _error(self) -> BaseException | None:
-        return None if self._record.status in ("finished", "pending") else error_of(self._record)
 
     # --- what can be done with it
 
@@ -169,22 +114,16 @@ class Future:
         if session.asleep:
             session.wake()
 
-    def add_done_callback(self, fn: Callable[[Future], object]) -> None:
-        """Call `fn(future)` once the task has come to an end (at once, if it has). Never blocks.
-
-        Callbacks run one after the other in a thread of the client's own, so that they may block; on the loop, if the client is asynchronous. What
-        they raise is logged.
-        """
-        if not callable(fn):
-            raise TypeError(f"a callback must be callable, not {fn!r}")
-        self._client._callbacks.add(self, fn)
-
     # --- travel
 
     def __reduce__(self) -> tuple[Callable[..., Future], tuple[str, str | None, str]]:
         """Whoever unpickles it gets a future of the client at hand there: of the task that it arrives in, or of a client of the same cluster."""
         found(self._record.key)
         return _arrive, (self._record.key, self._client._session.cluster_id, self._client.address)
+
+    def __dask_tokenize__(self) -> tuple[str, str]:
+        """For dask: two futures of one task are the same."""
+        return type(self).__name__, self._record.key
 
     def __repr__(self) -> str:
         return text.future(self._view(), static=self._client._static_display)
@@ -270,17 +209,19 @@ def futures_within(obj: object, verb: str) -> list[Future]:
     return futures
 
 
-def as_futures(fs: object, verb: str) -> list[Future]:
-    """One future, or an iterable of futures, as a list. Raises TypeError, naming what is none."""
-    if isinstance(fs, Future):
+def as_futures(fs: object, verb: str) -> list[Any]:
+    """One future (of a task, or of an actor's call), or an iterable of futures, as a list. Raises TypeError, naming what is none."""
+    if isinstance(fs, Eventual):
         return [fs]
     if isinstance(fs, dict):
         fs = fs.values()
+    elif hasattr(fs, "__dask_graph__"):
+        return _walk(fs)
     if not isinstance(fs, Iterable) or isinstance(fs, (str, bytes)):
         raise TypeError(f"{verb} takes futures, not {type(fs).__name__}")
     futures = list(fs)
     for future in futures:
-        if not isinstance(future, Future):
+        if not isinstance(future, Eventual):
             raise TypeError(f"{verb} takes futures, not {type(future).__name__}: {future!r}"[:500])
     return futures
 
@@ -308,7 +249,7 @@ class Callbacks:
         self._thread: Any = None
         self._queue: Any = None
 
-    def add(self, future: Future, fn: Callable[[Future], object]) -> None:
+    def add(self, future: Eventual, fn: Callable[[Any], object]) -> None:
         session = self._client._session
 
         def resolved(record: Record) -> None:

@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
 from jupyterfut import serde
+from jupyterfut.client.eventual import Eventual
 from jupyterfut.client.futures import Future
 from jupyterfut.client.latches import Countdown, LoopGate, ThreadGate
-from jupyterfut.client.outcomes import error_of
+from jupyterfut.client.outcomes import error_of, value_of
 from jupyterfut.client.timeouts import Deadline, Timeout
 from jupyterfut.core.client.state import Record
 from jupyterfut.errors import ConnectionFailed, LostData, TimeoutError  # noqa: A004
@@ -83,7 +84,7 @@ class Gathering:
 
     # --- one
 
-    def one(self, future: Future, timeout: Timeout) -> Any:
+    def one(self, future: Eventual, timeout: Timeout) -> Any:
         """The waiting road of `Future.result`. (Written out for one record: between a submit and the wait that follows, the loop stands still.)"""
         record = future._record
         deadline = Deadline(timeout)
@@ -107,10 +108,10 @@ class Gathering:
                 raise _too_late([record], deadline)
         payload = record.payload
         if payload is not None:
-            return serde.loads(payload)
+            return value_of(self._client, payload)
         return self._value_or_raise(record, self._payloads([record]))
 
-    async def one_async(self, future: Future, timeout: Timeout) -> Any:
+    async def one_async(self, future: Eventual, timeout: Timeout) -> Any:
         record = future._record
         await self.until_done_async([record], timeout)
         return self._value_or_raise(record, await self._payloads_async([record]))
@@ -119,14 +120,14 @@ class Gathering:
         payload = payloads.get(record)
         if payload is None:
             raise error_of(record)
-        return serde.loads(payload)
+        return value_of(self._client, payload)
 
     # --- many
 
     def gather(self, nested: Any, errors: Errors, timeout: Timeout) -> Any:
         """Values in the shape of `nested`. Blocks."""
         if type(nested) is list and set(map(type, nested)) == {Future}:
-            futures: list[Future] = nested
+            futures: list[Eventual] = nested
             fill: Callable[[dict[Record, Any], Errors], Any] | None = None
         else:
             futures, fill = _unpack(nested)
@@ -138,10 +139,13 @@ class Gathering:
             payloads = [record.payload for record in records]
             if None not in payloads:  # all are small and here: the road of nearly every gather
                 loads = serde.loads
-                return [_plain_loads(payload) if type(payload) is bytes else loads(payload) for payload in payloads]  # type: ignore[arg-type]  # none is None
+                with self._client.as_current():
+                    return [_plain_loads(payload) if type(payload) is bytes else loads(payload) for payload in payloads]  # type: ignore[arg-type]  # none is None
         if errors == "raise":
             _raise_first(records)
-        return _values(records, self._payloads(records), errors, fill)
+        payloads_by_record = self._payloads(records)
+        with self._client.as_current():
+            return _values(records, payloads_by_record, errors, fill)
 
     async def gather_async(self, nested: Any, errors: Errors, timeout: Timeout) -> Any:
         futures, fill = _unpack(nested)
@@ -151,9 +155,11 @@ class Gathering:
         await self.until_done_async(records, timeout, fail_fast=errors == "raise")
         if errors == "raise":
             _raise_first(records)
-        return _values(records, await self._payloads_async(records), errors, fill)
+        payloads = await self._payloads_async(records)
+        with self._client.as_current():
+            return _values(records, payloads, errors, fill)
 
-    def _check_owner(self, futures: list[Future]) -> None:
+    def _check_owner(self, futures: list[Eventual]) -> None:
         client = self._client
         for future in futures:
             if future._client is not client and future._client.cluster_id != client.cluster_id:
@@ -266,9 +272,9 @@ def _values(records: list[Record], payloads: dict[Record, Payload], errors: Erro
 _SKIPPED = object()
 
 
-def _unpack(nested: Any) -> tuple[list[Future], Callable[[dict[Record, Any], Errors], Any]]:
+def _unpack(nested: Any) -> tuple[list[Eventual], Callable[[dict[Record, Any], Errors], Any]]:
     """The futures in a structure, and how to make the same structure of values. With `errors="skip"`, what failed is left out of its container."""
-    futures: list[Future] = []
+    futures: list[Eventual] = []
     _collect(nested, futures)
 
     def fill(values: dict[Record, Any], errors: Errors) -> Any:
@@ -278,8 +284,8 @@ def _unpack(nested: Any) -> tuple[list[Future], Callable[[dict[Record, Any], Err
     return futures, fill
 
 
-def _collect(item: Any, futures: list[Future]) -> None:
-    if isinstance(item, Future):
+def _collect(item: Any, futures: list[Eventual]) -> None:
+    if isinstance(item, Eventual):
         futures.append(item)
     elif type(item) in (list, tuple, set, frozenset) or _is_namedtuple(item):
         for part in item:
@@ -290,7 +296,7 @@ def _collect(item: Any, futures: list[Future]) -> None:
 
 
 def _filled(item: Any, values: dict[Record, Any]) -> Any:
-    if isinstance(item, Future):
+    if isinstance(item, Eventual):
         return values.get(item._record, _SKIPPED)
     kind = type(item)
     if kind in (list, tuple, set, frozenset):

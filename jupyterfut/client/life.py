@@ -26,6 +26,7 @@ from jupyterfut.client.actor_calls import Calling
 from jupyterfut.client.futures import Callbacks
 from jupyterfut.client.gather import Gathering
 from jupyterfut.client.link import SchedulerLink, WorkerLink
+from jupyterfut.client.observing import Observing
 from jupyterfut.client.scatter import Scattering
 from jupyterfut.client.session import Session
 from jupyterfut.client.submit import Submitting
@@ -107,6 +108,8 @@ class ClientLife:
         self._callbacks = Callbacks(client)
         self._calling = Calling(client)
         self._subscriptions = Subscriptions(client)
+        self._observing = Observing(client)
+        session.on_new_conversation = self._observing.begin_again
         self._reasons: dict[str, str] = {}
         self._static_display = os.environ.get("JUPYTERFUT_DISPLAY") == "static"
 

@@ -98,6 +98,7 @@ class WorkerLink:
         self._door = door
         self._stream = door.open(session.machine.client)
         session.local = door.scheduler_address.startswith("inproc://")
+        session.cluster_id = door.cluster_id
 
     def open(self) -> None:
         """Say hello. On the worker's loop."""
@@ -105,6 +106,7 @@ class WorkerLink:
         session.start(self)
         door.on_flush = session.drain_commands
         door.future_key = _future_key
+        door.fence = session.fence
         session.before_release = door.flush_outcomes
         self._stream.start(session.receive, self._lost)
         session.handle(ev.Connected())
@@ -129,8 +131,8 @@ class WorkerLink:
 
 
 def _future_key(value: object) -> Key | None:
-    """For an in-process worker, whose results pass by reference: a future inside one belongs to the task's client, not to the one that will receive
-    it."""
-    from jupyterfut.client.futures import Future
+    """For an in-process worker, whose results pass by reference: a future or an actor inside one belongs to the task's client, not to the one that
+    will receive it."""
+    from jupyterfut.client.actors import reference_key
 
-    return value._record.key if isinstance(value, Future) else None
+    return reference_key(value)

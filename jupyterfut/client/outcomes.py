@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 import builtins
+from typing import TYPE_CHECKING, Any
 
 from jupyterfut import errors, serde
+from jupyterfut.client.current import chosen
 from jupyterfut.core.client.state import Record
+from jupyterfut.serde.pickles import SHORTEST_GLOBAL
 from jupyterfut.wire.messages import Failure
+from jupyterfut.wire.payload import Payload
+
+if TYPE_CHECKING:
+    from jupyterfut.client.client import Client
+
+
+def value_of(client: Client, payload: Payload) -> Any:
+    """The value of a result of this client's. Futures and actors inside it become this client's, whatever other clients there are."""
+    if type(payload) is bytes and len(payload) < SHORTEST_GLOBAL:
+        return serde.loads(payload)
+    token = chosen.set(client)
+    try:
+        return serde.loads(payload)
+    finally:
+        chosen.reset(token)
 
 
 def error_of(record: Record) -> BaseException:

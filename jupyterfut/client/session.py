@@ -64,6 +64,7 @@ class Session:
         self.info: dict[str, Any] = {}  # what the scheduler said in its welcome
         self.cluster_id: str | None = None  # the scheduler's id, if it told
         self.before_release: Callable[[], None] | None = None  # to be called before deaths are handled
+        self.on_new_conversation: Callable[[], None] | None = None  # a scheduler that knew nothing of this client has taken it in
         self.local = False  # objects travel by reference
         self.listeners: dict[str, tuple[Callable[[Any], object], ...]] = {}  # to notices, by topic
         self.at_welcome: list[Callable[[], object]] = []  # to be called, on the loop, when a scheduler begins anew with us and knows nothing
@@ -165,6 +166,10 @@ class Session:
             self._give_up(answer, undo)
             raise TimeoutError(f"the scheduler has not answered {op!r} within {timeout}")
         return _value(answer)
+
+    async def fence(self) -> None:
+        """Return when the scheduler has read all that this client has said so far."""
+        await self.ask("locate", {"keys": []})
 
     def _give_up(self, answer: Answer, undo: Undo | None) -> None:
         """Nobody waits for this answer any more."""
@@ -364,6 +369,8 @@ class Session:
             with self.lock:
                 for topic in self.listeners:
                     self.post(ev.Ask(_ignore, "subscribe", {"topic": topic}))
+            if self.on_new_conversation is not None:
+                self.on_new_conversation()
             for tell in self.at_welcome:
                 tell()
 

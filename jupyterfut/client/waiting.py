@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeVar
 
+from jupyterfut.client.eventual import Eventual
 from jupyterfut.client.futures import Future, as_futures
 from jupyterfut.client.latches import LoopGate, ThreadGate
 from jupyterfut.client.outcomes import error_of
@@ -155,7 +156,7 @@ class as_completed:  # noqa: N801  # the name that users of dask.distributed and
 
     def add(self, future: Future) -> None:
         """Yield this future too, once it is done. Never blocks. Works during and after iteration."""
-        if not isinstance(future, Future):
+        if not isinstance(future, Eventual):
             raise TypeError(f"as_completed takes futures, not {type(future).__name__}: {future!r}"[:500])
         self.update([future])
 

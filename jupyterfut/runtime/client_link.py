@@ -12,7 +12,7 @@ All of it runs on the worker's loop, except where a docstring says otherwise.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from jupyterfut.ids import ClientId, Key
@@ -37,6 +37,8 @@ class ClientLink:
         self.client: Any = None  #: for the client layer: the one client that all tasks of this worker share; None when it was cut
         self.on_flush: Callable[[], object] | None = None  #: for the client layer: say now what tasks have submitted so far
         self.future_key: Callable[[object], Key | None] | None = None  #: for the client layer: which values are futures (any thread)
+        self.fence: Callable[[], Awaitable[None]] | None = None  #: for the client layer: wait until the scheduler has read what clients have said
+        self.cluster_id: str | None = None  #: the scheduler's id
         self.flush_outcomes = flush_outcomes  #: report the ends of calls that are known by now
         self.say = say
         self.streams: dict[ClientId, ClientStream] = {}

@@ -19,10 +19,25 @@ from typing import Any
 from jupyterfut.comm import Security, Stream, connect
 from jupyterfut.errors import ClosedError, ConnectionFailed, JupyterfutError, ProtocolError
 from jupyterfut.ids import Address, ClientId, Key
+from jupyterfut.runtime.actors import ActorHost
 from jupyterfut.runtime.sharing import Neighbour, Sharing
 from jupyterfut.runtime.store import Store, ValueLost
 from jupyterfut.serde import exception_from_failure, failure_from_exception
-from jupyterfut.wire.messages import DataSent, DataStored, DataTaken, Failure, GetData, MemoryRead, Message, Published, PutData, Reply, Request
+from jupyterfut.wire.messages import (
+    ActorCalls,
+    DataSent,
+    DataStored,
+    DataTaken,
+    Failure,
+    GetData,
+    MemoryRead,
+    Message,
+    Published,
+    PutData,
+    Reply,
+    Request,
+    Taken,
+)
 from jupyterfut.wire.payload import Local, Payload
 
 logger = logging.getLogger("jupyterfut.worker")
@@ -52,6 +67,7 @@ class DataServer:
         self._local = local
         self._sharing = Sharing(0 if local else shared_bytes)
         self._streams: dict[Stream, _Asker] = {}
+        self._actors: ActorHost | None = None
         self._puts: dict[int, tuple[Stream, int]] = {}  # token -> who waits, and for the answer to which message
         self._next_token = 1
         self._jobs: set[asyncio.Task[None]] = set()  # that read from disk, copy, or answer a `Request`
@@ -60,6 +76,10 @@ class DataServer:
     def hello(self) -> dict[str, Any]:
         """What to say of it in the handshake."""
         return {"role": "data", **self._sharing.hello}
+
+    def host(self, actors: ActorHost) -> None:
+        """Calls of actors go there."""
+        self._actors = actors
 
     def on_stream(self, stream: Stream) -> None:
         """Somebody has connected (and knows the token)."""
@@ -98,6 +118,10 @@ class DataServer:
                 listener = self._heard.get(message.topic)
                 if listener is not None:
                     listener(message.payloads)
+            elif type(message) is ActorCalls and self._actors is not None:
+                self._actors.on_calls(stream, message)
+            elif type(message) is Taken and self._actors is not None:
+                self._actors.on_taken(stream, message)
             elif type(message) is DataTaken:
                 asker.sent.pop(message.id, None)
             elif type(message) is MemoryRead:
@@ -108,10 +132,12 @@ class DataServer:
 
     def _on_closed(self, stream: Stream, reason: object) -> None:
         self._streams.pop(stream, None)
+        if self._actors is not None:
+            self._actors.on_gone(stream)
 
     def _cut(self, stream: Stream) -> None:
         stream.abort()
-        self._streams.pop(stream, None)
+        self._on_closed(stream, "")
 
     def _put(self, stream: Stream, asker: _Asker, message: PutData) -> bool:
         """False: the stream is cut."""
@@ -206,7 +232,7 @@ class DataLinks:
     """All streams of one process to data servers. Its coroutines run on one event loop. `shared_bytes`: as for `DataServer`."""
 
     def __init__(self, security: Security | None, timeout_s: float = 10.0, *, shared_bytes: int = 0) -> None:
-        self._security = security
+        self.security = security
         self._timeout_s = timeout_s
         self._sharing: Sharing | None = None  # made for the first stream
         self._shared_bytes = shared_bytes
@@ -290,7 +316,7 @@ class DataLinks:
         if self._sharing is None:
             self._sharing = Sharing(self._shared_bytes)
         hello = {"role": "data", **self._sharing.hello}
-        stream = await connect(address, security=self._security, hello=hello, timeout_s=self._timeout_s)
+        stream = await connect(address, security=self.security, hello=hello, timeout_s=self._timeout_s)
         return _DataLink(address, stream, self._sharing, partial(self._forget, address))
 
     def _opened(self, address: Address, task: asyncio.Task[_DataLink]) -> None:

@@ -36,7 +36,6 @@ from jupyterfut.wire.messages import Failure, Notify
 from jupyterfut.wire.payload import Local, Payload, payload_nbytes
 
 if TYPE_CHECKING:
-    from jupyterfut.runtime.actors import ActorHost
     from jupyterfut.runtime.client_link import ClientLink
     from jupyterfut.runtime.worker_server import Worker
 
@@ -86,12 +85,13 @@ Outcome: TypeAlias = Done | Raised | Unrun | Blocked | Unblocked | Notify
 class Executor:
     """`nthreads` places and the threads on them. Threads start with the first call that needs them.
 
+    `on_actor(call, value)` takes in what a task with `actor=True` has returned, and gives what is to count as its result; in the call's thread.
     `wake()` is called, from any thread, when `outcomes` has got something and nobody was told since the last `take()`.
     """
 
     def __init__(
         self, worker: Worker, client_link: ClientLink, store: Store, nthreads: int, name: str, *, local: bool, wake: Callable[[], None],
-        actors: ActorHost | None = None,
+        on_actor: Callable[[Call, Any], Payload],
     ) -> None:
         self.outcomes: deque[Outcome] = deque()
         self.rows: deque[Row] | None = None  #: of calls that ended, when somebody wants them
@@ -103,7 +103,7 @@ class Executor:
         self._nthreads = nthreads
         self._name = name
         self._local = local
-        self._actors = actors
+        self._on_actor = on_actor
         self._functions: dict[FunctionId, Function] = {}
         self._queue: SimpleQueue[tuple[Call, Function | None] | None] = SimpleQueue()
         self._fresh: dict[Key, Payload] | None = {} if nthreads == 1 else None  # results that the loop has not stored yet, for the calls behind
@@ -336,7 +336,8 @@ class Executor:
             payload, nbytes, holds = self._dump(call, value)
             if desk.context is not None:
                 duration_s -= desk.context.waited_s()
-            outcome = (call.key, call.attempt, payload, _NAMES.get(type(value)) or type_name(value), nbytes, duration_s, holds)
+            kind = _NAMES.get(type(value)) or type_name(value)
+            outcome = (call.key, call.attempt, payload, kind, nbytes, duration_s, holds)
         except Reschedule:
             outcome = Unrun(call.key, call.attempt, [])
         except ValueLost as error:
@@ -349,7 +350,7 @@ class Executor:
                 self.rows.append(Row("compute", call.key, start, stop, get_ident(), "", 0, False))
         else:
             if self.rows is not None:
-                self.rows.append(Row("compute", call.key, start, stop, get_ident(), outcome[3], nbytes, True))
+                self.rows.append(Row("compute", call.key, start, stop, get_ident(), kind, nbytes, True))
             if self._fresh is not None:
                 self._fresh[call.key] = payload  # before anybody is told: the call behind may be the next
         desk.call = desk.context = None
@@ -377,8 +378,8 @@ class Executor:
             raise SerializationError(f"cannot unpickle the function or the arguments of {call.key}: {type(error).__name__}: {error}") from error
 
     def _dump(self, call: Call, value: Any) -> tuple[Payload, int, list[Key]]:
-        if call.actor and self._actors is not None:
-            payload = self._actors.born(call, value)
+        if call.actor:
+            payload = self._on_actor(call, value)
             return payload, payload_nbytes(payload), []
         future_key = self._client_link.future_key
         by_reference = self._local and (future_key is None or not local_call((value,), {}, future_key)[2])

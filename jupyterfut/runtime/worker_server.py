@@ -72,6 +72,7 @@ from jupyterfut.runtime.store import Store, make_directory
 from jupyterfut.runtime.worker_plugins import WorkerPlugins
 from jupyterfut.serde.notes import pack
 from jupyterfut.wire.messages import Heartbeat, Message, Notify, Plugins, PutData
+from jupyterfut.wire.payload import payload_nbytes
 
 if TYPE_CHECKING:
     import tempfile
@@ -174,7 +175,7 @@ class Worker:
         self._actors = ActorHost(self, self.client_link, thread_name, local=self._local)
         self._data_server.host(self._actors)
         self._executor = Executor(
-            self, self.client_link, self._store, self.nthreads, thread_name, local=self._local, wake=self._wake, actors=self._actors
+            self, self.client_link, self._store, self.nthreads, thread_name, local=self._local, wake=self._wake, on_actor=self._actors.born
         )
         self._observer = Observer(lambda: self.address, self._executor.say, quiet=self._local)
         self.data_ops["task_stream"] = self._observer.task_stream
@@ -505,9 +506,13 @@ class Worker:
 
     async def _fetch_from(self, effect: Fetch) -> None:
         event: WorkerEvent
+        start = time.perf_counter()
         try:
             answer = await self._data_links.get(effect.address, effect.keys)
             event = Fetched(effect.request, answer.keys, answer.payloads)
+            if self._observer.rows is not None:
+                nbytes = sum(map(payload_nbytes, answer.payloads))
+                self._observer.rows.append(Row("transfer", effect.keys[0], start, time.perf_counter(), 0, effect.address, nbytes, True))
         except (OSError, JupyterfutError) as error:
             event = FetchFailed(effect.request, str(error))
         self._handle(event)

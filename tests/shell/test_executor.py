@@ -28,8 +28,14 @@ class Bench:
         self.store = Store()
         self.link = ClientLink(loop, "tcp://s", lambda client, messages: None, lambda: None)
         self.woken = SimpleQueue()
-        self.executor = Executor("the worker", self.link, self.store, nthreads, "bench", local=local, wake=lambda: self.woken.put(True))
+        wake = lambda: self.woken.put(True)  # noqa: E731
+        self.executor = Executor("the worker", self.link, self.store, nthreads, "bench", local=local, wake=wake, on_actor=self.born)
+        self.actors = {}
         self.attempt = 0
+
+    def born(self, call, value):
+        self.actors[call.key] = value
+        return b"description"
 
     def call(self, function, *args, needs=(), inline=None, actor=False, key=None):
         self.attempt += 1
@@ -237,8 +243,9 @@ def test_objects_pass_by_reference_in_process():
 
 
 def test_an_actor_is_kept_as_it_is(bench):
-    bench.run(make_unpicklable, actor=True)
-    assert type(bench.outcome()[2].value) is Unpicklable
+    call = bench.run(make_unpicklable, actor=True)
+    assert bench.outcome()[2] == b"description"
+    assert type(bench.actors[call.key]) is Unpicklable
 
 
 # --- async def

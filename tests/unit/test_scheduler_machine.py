@@ -448,3 +448,55 @@ def test_a_task_that_lacked_an_input_runs_once_somebody_makes_it() -> None:
     assert list(attempts) == ["a", "b"] and m.KeysPending(["b"]) in c.heard(1)
     c.done(0, attempts)
     assert c.ready(0) == ["b"] and c.ready(1) == ["a", "b"]
+
+
+def test_actors_are_spread_evenly_and_only_over_free_threads():
+    c = Cluster(workers=2)
+    c.submit("long")
+    (busy,) = [i for i in (0, 1) if c.task("long").worker.name == f"w{i}"]
+    c.submit("a", "b", actor=True)
+    assert c.task("a").worker.name == f"w{1 - busy}"
+    assert c.task("b").worker is None  # it waits for a thread, whichever comes first
+    c.sent(1 - busy)
+    c.done(busy, c.sent(busy))
+    assert c.task("b").worker.name == f"w{busy}"
+
+
+def test_more_actors_go_where_fewer_are():
+    c = Cluster(workers=2)
+    for number in range(6):
+        c.submit(f"a{number}", actor=True)
+        for worker in (0, 1):
+            c.done(worker, c.sent(worker))
+    assert [len(worker.has) for worker in c.machine.state.workers.values()] == [3, 3]
+
+
+def test_an_actor_goes_with_its_worker_although_its_description_is_here():
+    c = Cluster()
+    c.submit("a", actor=True)
+    c.done(0, c.sent())
+    c.submit("reader", after=["a"])
+    c.handle(LinkLost(100, "gone"))
+    (lost,) = c.heard(1, m.KeysLost)
+    assert lost.keys == ["a"]
+    assert lost.reason.startswith("the actor 'a' is gone")
+    assert c.task("a").payload is None
+    assert c.task("reader").failure.kind == "ActorLost"
+
+
+def test_an_actor_is_forgotten_with_its_last_future():
+    c = Cluster()
+    c.submit("a", actor=True)
+    c.done(0, c.sent())
+    c.release("a")
+    assert c.heard(100, m.ReleaseData) == [m.ReleaseData(["a"])]
+    assert not c.machine.transitions.actors
+    c.release()
+    assert not c.machine.state.tasks
+
+
+def test_an_actors_description_is_kept_whatever_the_limit():
+    c = Cluster(retained_bytes_limit=0)
+    c.submit("a", actor=True)
+    c.done(0, c.sent(), payload=b"description")
+    assert c.task("a").payload == b"description"

@@ -163,10 +163,10 @@ def test_an_object_passed_by_reference_always_comes_along(world):
     assert type(world.said()[0].payloads[0]) is Local
 
 
-def test_an_actor_never_leaves(world):
+def test_an_actors_description_always_comes_along(world):
     world.compute("x", actor=True)
-    world.run("x", payload=Local(object(), 1))
-    assert world.said()[0].payloads == [None]
+    world.run("x", nbytes=10**6, payload=b"description")
+    assert world.said()[0].payloads == [b"description"]
     assert world.queue == []
 
 

@@ -9,7 +9,8 @@ A task whose only missing inputs are being made by one worker may be sent to it 
 not overtake queued tasks of better rank, and if there is no room it is parked at that worker and looked at again when there is.
 
 What was sent too far is taken back (`balance`): when a worker idles while another has more than its threads can run, tasks that have not started are
-asked back, latest first. An actor is made where the fewest are, on a free thread. Tasks under which a worker died are suspects: they get a thread of their own, nothing else waits behind them.
+asked back, latest first. Tasks under which a worker died are suspects: they get a thread of their own, nothing else waits behind them. An actor,
+which is never taken back, is made where the fewest are, on a free thread.
 """
 
 from __future__ import annotations

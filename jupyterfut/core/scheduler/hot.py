@@ -45,7 +45,7 @@ def submit_many(state: State, dispatch: Dispatch, client: ClientState, function:
     unknown or failed inputs, restrictions."""
     options = message.options
     dependencies, holds = message.dependencies, message.holds
-    if options.workers or options.resources or holds:
+    if options.workers or options.resources or options.actor or holds:
         return list(range(len(message.keys)))
     tasks = state.tasks
     wanted = client.wanted
@@ -190,7 +190,7 @@ def finish_many(state: State, transitions: Transitions, worker: WorkerState, mes
         task.nbytes = nbytes
         if payload is not None:
             size = len(payload) if type(payload) is bytes else payload_nbytes(payload)
-            if retained + size <= limit:
+            if retained + size <= limit or task.options.actor:  # an actor is its description to all but its worker
                 task.payload = payload
                 retained += size
         task.who_has = alone
@@ -234,7 +234,7 @@ def release_many(state: State, transitions: Transitions, client: ClientState, ke
     forgotten: list[Key] = []
     worker: WorkerState | None = None
     rows: list[Key] = []
-    looks = bool(transitions.looks_for)
+    looks = bool(transitions.looks_for or transitions.actors)
     for key in keys:
         task = tasks.get(key)
         if task is None or task not in wanted:
@@ -244,7 +244,7 @@ def release_many(state: State, transitions: Transitions, client: ClientState, ke
         if task.wanted_by or task.waiters or task.held:
             continue
         function = task.function
-        tied = looks and (task in transitions.looks_for or task in transitions.looked_for)
+        tied = looks and (task in transitions.looks_for or task in transitions.looked_for or task in transitions.actors)
         if task.state is not MEMORY or task.dependents or task.result_holds or function is None or len(task.who_has) > 1 or tied:
             recommendations.append((task, RELEASED if task.state is not RELEASED else FORGOTTEN))
             continue

@@ -31,6 +31,9 @@ def check(machine: SchedulerMachine) -> None:
             held[task] = held.get(task, 0) + 1
         if task.function is not None:
             users[task.function] = users.get(task.function, 0) + 1
+    for task in machine.transitions.actors:
+        if state.tasks.get(task.key) is not task or not task.options.actor:
+            _broken(state, task, "among the actors")
     for task in (*machine.coordination.held(), *machine.replicas.held()):
         held[task] = held.get(task, 0) + 1
     for task in state.tasks.values():

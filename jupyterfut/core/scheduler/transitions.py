@@ -59,6 +59,7 @@ class Transitions:
         # forgotten itself, they stay known, so that they can be made again too. (Rare, so it has no place in each task.)
         self.looks_for: dict[TaskState, tuple[TaskState, ...]] = {}
         self.looked_for: dict[TaskState, int] = {}  # by how many
+        self.actors: dict[TaskState, None] = {}  # that are to be made, or live
         self.with_futures: dict[TaskState, None] = {}  # their results contained futures when they were made; a copy without them is worth nothing
         self.later: Recommendations = []  # what coordination recommends while an event is handled; the machine settles it at the event's end
 
@@ -145,11 +146,13 @@ class Transitions:
         if task.missing:
             return
         task.state = QUEUED
+        if task.options.actor:
+            self.actors[task] = None
         self.queue_of(task).push(task)
 
     def queue_of(self, task: TaskState) -> ReadyQueue:
         options = task.options
-        if not (options.workers or options.resources or task.deaths):
+        if not (options.workers or options.resources or options.actor or task.deaths):
             return self.state.ready
         restriction = restriction_of(task)
         queue = self.state.restricted.get(restriction)
@@ -273,8 +276,9 @@ class Transitions:
         self._wait(task, recommendations)
 
     def lose_for_ever(self, task: TaskState, recommendations: Recommendations) -> None:
-        """memory -> erred: it was scattered data, or an actor, and nothing can make it again (unless a copy has turned up since)."""
-        if task.who_has or task.payload is not None:
+        """memory -> erred: it was scattered data, or an actor (of which the payload is a mere description), and nothing can make it again (unless a
+        copy has turned up since)."""
+        if task.who_has or (task.payload is not None and not task.options.actor):
             return
         self._forget_result(task, recommendations)
         task.failure = lost_data(task)
@@ -386,6 +390,7 @@ class Transitions:
         if task in self.looks_for:
             self._look_no_more(task, recommendations)
         self.with_futures.pop(task, None)
+        self.actors.pop(task, None)
         self.leave_graph(task, recommendations)
         function = task.function
         if function is not None:
@@ -440,7 +445,7 @@ class Transitions:
         task.who_has = without_member(task.who_has, worker)
         del worker.has[task]
         worker.nbytes -= task.nbytes
-        if not task.who_has and task.payload is None:
+        if not task.who_has and (task.payload is None or task.options.actor):
             if task.function is None or task.options.actor:
                 recommendations.append((task, ERRED))
             elif task.needed:
@@ -461,13 +466,13 @@ def lost_data(task: TaskState) -> Failure:
         return Failure("CancelledError", text, None, "", task.key)
     what = "the actor" if task.options.actor else "the scattered data"
     text = f"{what} {task.key!r} is gone: the worker that held its only copy has left, and nothing can make it again"
-    return Failure("LostData", text, None, "", task.key)
+    return Failure("ActorLost" if task.options.actor else "LostData", text, None, "", task.key)
 
 
 def restriction_of(task: TaskState) -> Restriction:
     options = task.options
     resources = tuple(sorted((options.resources or {}).items()))
-    return (tuple(options.workers or ()), resources, task.deaths > 0, options.allow_other_workers)
+    return (tuple(options.workers or ()), resources, task.deaths > 0, options.allow_other_workers, options.actor)
 
 
 T = Transitions

@@ -41,7 +41,7 @@ class Call:
     args: Payload  #: pickled `(args, kwargs)` in which `Dep(i)` stands for `dependencies[i]`
     dependencies: list[Key]
     inline: dict[Key, Payload]  #: shared by all calls of one `Compute`: it may hold more than this call needs
-    actor: bool  #: the result is an actor: it is kept as it is, never pickled
+    actor: bool  #: the result is an actor: it stays where it was made, and what counts as the result is a small description of it
 
 
 # --- events: the stream to the scheduler
@@ -251,6 +251,13 @@ class Fetch(NamedTuple):
     keys: list[Key]
 
 
+class Watch(NamedTuple):
+    """From now on hand over records of these loggers, from these levels on, and keep rows of the tasks that end; nothing else of this kind."""
+
+    loggers: dict[str, float]
+    tasks: bool
+
+
 class AnswerPut(NamedTuple):
     """Tell whoever put data here that the scheduler knows of it now, or why not."""
 
@@ -275,5 +282,5 @@ class CutClient(NamedTuple):
 WorkerEffect: TypeAlias = (
     Send | Log | Connect | Beat | End
     | LearnFunctions | DropFunctions | Run | Withdraw
-    | Store | Drop | Fetch | AnswerPut | ToClient | CutClient
+    | Store | Drop | Fetch | AnswerPut | Watch | ToClient | CutClient
 )  # fmt: skip

@@ -52,6 +52,7 @@ from jupyterfut.core.worker.events import (
     Store,
     ToClient,
     Unblocked,
+    Watch,
     Withdraw,
     Withdrawn,
     WorkerEffect,
@@ -76,6 +77,7 @@ from jupyterfut.wire.messages import (
     Goodbye,
     Message,
     Notify,
+    Observe,
     ReleaseData,
     ReplicasAdded,
     ReplicasFailed,
@@ -133,6 +135,7 @@ class WorkerMachine:
         self.clients: dict[ClientId, None] = {}  #: open task clients
         self.journal = Journal(self.settings.journal_size)
         self.inline_bytes = self.settings.inline_bytes
+        self.observed = False  #: somebody wants to hear more than results
         self.effects: list[WorkerEffect] = []  #: of the event at hand
         self._next_put = 1
 
@@ -147,7 +150,7 @@ class WorkerMachine:
         self._on_message: dict[type[Any], Callable[[Any, float], None]] = {
             Welcome: self._on_welcome, Functions: self._on_functions, ForgetFunctions: self._on_forget_functions,
             Compute: self._on_compute, CancelTasks: self._on_cancel, StealTasks: self._on_steal, ReleaseData: self._on_release,
-            Replicate: self._on_replicate,
+            Replicate: self._on_replicate, Observe: self._on_observe,
             Reply: self._on_reply, AsClient: self._on_as_client, Goodbye: self._on_goodbye,
         }  # fmt: skip
 
@@ -261,6 +264,9 @@ class WorkerMachine:
         self.puts.clear()
         self.effects += [CutClient(client, reason) for client in self.clients]
         self.clients.clear()
+        if self.observed:
+            self.observed = False
+            self.effects.append(Watch({}, False))
 
     # --- what the scheduler asks
 
@@ -365,6 +371,10 @@ class WorkerMachine:
             self.fetches.forget(key)
         return copied
 
+    def _on_observe(self, message: Observe, now: float) -> None:
+        self.observed = bool(message.loggers or message.tasks)
+        self.effects.append(Watch(message.loggers, message.tasks))
+
     def _on_reply(self, message: Reply, now: float) -> None:
         token = self.puts.pop(message.id, None)
         if token is not None:
@@ -385,7 +395,7 @@ class WorkerMachine:
             keys, attempts, payloads, types, nbytes, durations, holds = event
             limit = self.inline_bytes
             inline: list[Payload | None] = [
-                payload if (size <= limit or type(payload) is Local) and not task.actor else None
+                payload if size <= limit or type(payload) is Local or task.actor else None  # an actor's description, which is small, always travels
                 for payload, size, task in zip(payloads, nbytes, tasks, strict=True)
             ]
             self.memory.add_all(keys, nbytes, types)
