@@ -11,6 +11,7 @@ import builtins
 import logging
 import sys
 import warnings
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -107,11 +108,11 @@ def _say(task: TaskContext, topic: str, message: dict[str, Any]) -> None:
 # --- at the client
 
 
-def printer(client: Client) -> Callable[[Any], None]:
+def printer(owner: weakref.ref[Client]) -> Callable[[Any], None]:
     """What listens for events on "print", on the session's loop: before whatever comes after them."""
 
     def heard(event: list[Any]) -> None:
-        if _is_for(client, "print"):
+        if _is_for(owner(), "print"):
             data = _said(event, "text")
             out = sys.stderr if data.get("file") == STDERR else sys.stdout
             builtins.print(data["text"], end="", file=out, flush=True)  # this is what was asked for
@@ -119,11 +120,11 @@ def printer(client: Client) -> Callable[[Any], None]:
     return heard
 
 
-def warner(client: Client) -> Callable[[Any], None]:
+def warner(owner: weakref.ref[Client]) -> Callable[[Any], None]:
     """The same for "warn"."""
 
     def heard(event: list[Any]) -> None:
-        if _is_for(client, "warn"):
+        if _is_for(owner(), "warn"):
             data = _said(event, "text")
             message, category = _warning(data)
             try:
@@ -140,8 +141,10 @@ def _said(event: list[Any], wanted: str) -> dict[str, Any]:
     return data if isinstance(data, dict) and wanted in data else {wanted: f"{data}\n"}
 
 
-def _is_for(client: Client, topic: str) -> bool:
+def _is_for(client: Client | None, topic: str) -> bool:
     """What is printed once in the cluster is printed once in each process, by the oldest of its clients there that want it."""
+    if client is None:
+        return False
     first = next((one for one in current.open_clients() if one.cluster_id == client.cluster_id and one._subscriptions.listens(topic)), client)
     return first is client
 

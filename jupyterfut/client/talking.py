@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, cast
 
@@ -99,6 +100,32 @@ class TalkingBack:
         """Take the topic's handler away. Events that have arrived by now may still reach it. Never blocks. Raises ValueError for a topic without a
         handler."""
         _client(self)._subscriptions.unsubscribe(topic)
+
+    # --- logs (`observing`)
+
+    def forward_logging(self, logger_name: str | None = None, level: int | str = logging.INFO) -> Any:
+        """Let what workers log to this logger and those under it (None: the root, that is all) appear in the logger of the same name here, from this
+        level on: with its arguments, its traceback as text, the worker's address as `record.worker`, the task's key as `record.key`.
+
+        Holds for the workers that there are and for those that join later. A worker's logger that is stricter is opened to the level meanwhile; here
+        the loggers' own levels and handlers decide what is shown. What a task logs arrives before its result, and in order. Of a worker that logs more
+        than 1,000 records a second for longer than a few seconds some are dropped, and a warning says how many. In an in-process cluster (`processes=
+        False`) workers share this process's loggers, and there is nothing to forward.
+
+        Blocks for one answer of the scheduler, or returns an awaitable. Raises ValueError for an unknown level. Goes with the client. The name is that
+        of dask.distributed, where records below the worker's own level are not forwarded.
+
+        >>> from jupyterfut import Client
+        >>> with Client(processes=False) as client:
+        ...     client.forward_logging("training", level="DEBUG")
+        ...     client.unforward_logging("training")
+        """
+        return _client(self)._observing.forward(logger_name, level)
+
+    def unforward_logging(self, logger_name: str | None = None) -> Any:
+        """End what `forward_logging` has begun for this logger. Blocks for one answer of the scheduler, or returns an awaitable. Raises ValueError for a
+        logger that is not forwarded."""
+        return _client(self)._observing.unforward(logger_name)
 
     # --- datasets (`datasets`)
 

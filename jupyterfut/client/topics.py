@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import weakref
 from collections.abc import Callable, Collection, Generator
 from typing import TYPE_CHECKING, Any
 
@@ -68,14 +69,15 @@ class Subscriptions:
     """The handlers of one client, one a topic."""
 
     def __init__(self, client: Client) -> None:
-        self._client = client
+        self._owner = weakref.ref(client)  # the session listens with this, and must not keep a client alive that nobody has
+        self._session = client._session
         self._handlers: dict[str, Callable[[Any], None]] = {}  # topic -> what listens for it at the session
         self._jobs: set[asyncio.Future[Any]] = set()  # handlers that are coroutines, on the loop
 
     def begin(self) -> None:
         """Let what tasks print and warn appear here."""
-        self._listen("print", printing.printer(self._client))
-        self._listen("warn", printing.warner(self._client))
+        self._listen("print", printing.printer(self._owner))
+        self._listen("warn", printing.warner(self._owner))
 
     def subscribe(self, topic: str, handler: Handler) -> None:
         """Have `handler((time, msg))` called from now on, in place of the topic's handler so far."""
@@ -86,24 +88,26 @@ class Subscriptions:
 
         def heard(event: list[Any]) -> None:
             time_s, form, data = event
-            self._client._callbacks.call(self._handle, topic, handler, (time_s, unpack(form, data)))
+            client = self._owner()
+            if client is not None:
+                client._callbacks.call(self._handle, topic, handler, (time_s, unpack(form, data)))
 
         self._listen(topic, heard)
 
     def unsubscribe(self, topic: str) -> None:
         """Raises ValueError, naming what there is, for a topic without a handler."""
-        with self._client._session.lock:
+        with self._session.lock:
             listener = self._handlers.pop(topic, None)
         if listener is None:
             raise ValueError(f"no handler is subscribed to {topic!r} (there are: {', '.join(sorted(self._handlers)) or 'none'})")
-        self._client._session.unlisten(f"event:{topic}", listener)
+        self._session.unlisten(f"event:{topic}", listener)
 
     def listens(self, topic: str) -> bool:
         """Whether the topic has a handler here."""
         return topic in self._handlers
 
     def _listen(self, topic: str, listener: Callable[[Any], None]) -> None:
-        session = self._client._session
+        session = self._session
         with session.lock:
             before = self._handlers.get(topic)
             self._handlers[topic] = listener
@@ -119,7 +123,7 @@ class Subscriptions:
             logger.exception("the handler of events on %r raised", topic)
             return
         if inspect.isawaitable(result):
-            self._client._session.loop.call_soon_threadsafe(self._await, topic, result)
+            self._session.loop.call_soon_threadsafe(self._await, topic, result)
 
     def _await(self, topic: str, result: Any) -> None:
         job = asyncio.ensure_future(result)

@@ -434,3 +434,38 @@ def test_datasets_in_an_asynchronous_client() -> None:
             assert await client.list_datasets() == ()
 
     asyncio.run(main())
+
+
+def test_a_client_that_nobody_has_goes_though_it_listens(client: Client) -> None:
+    import gc
+    import weakref
+
+    other = another(client)
+    other.subscribe_topic("t", print)
+    other.forward_logging("here")
+    ref = weakref.ref(other)
+    del other
+    gc.collect()
+    assert ref() is None
+
+
+# --- logs: what is forwarded from other processes is in tests/system
+
+
+def test_in_one_process_a_record_comes_once(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    client.forward_logging("here", level="INFO")
+    client.submit(lambda: __import__("logging").getLogger("here").warning("once")).result()
+    client.unforward_logging("here")
+    assert [record.getMessage() for record in caplog.records if record.name == "here"] == ["once"]
+
+
+def test_bad_loggers_and_levels_are_refused(client: Client) -> None:
+    with pytest.raises(ValueError, match="logging knows no level 'LOUD'"):
+        client.forward_logging("x", level="LOUD")
+    with pytest.raises(TypeError, match="a level is"):
+        client.forward_logging("x", level=None)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="a logger's name is a string"):
+        client.forward_logging(5)  # type: ignore[arg-type]
+    client.forward_logging("x")
+    with pytest.raises(ValueError, match=r"the logger 'root' is not forwarded \(these are: 'x'\)"):
+        client.unforward_logging()

@@ -15,6 +15,7 @@ from typing import Any
 from jupyterfut.core.effects import Close, Effect, LinkBack, LinkLost, Log, Received, Tick
 from jupyterfut.core.journal import Journal
 from jupyterfut.core.scheduler import post
+from jupyterfut.core.scheduler.adaptive import Adaptation
 from jupyterfut.core.scheduler.coord import Coordination
 from jupyterfut.core.scheduler.dispatch import Dispatch
 from jupyterfut.core.scheduler.hot import finish_many, release_many, submit_many
@@ -80,6 +81,8 @@ class SchedulerMachine:
         self.query.late_ops.update(self.replicas.late_ops)
         self.query.late_ops.update(self.retirement.late_ops)
         self.members.on_gone = self._gone
+        self.adaptation = Adaptation(self.state)
+        self.query.ops.update(self.adaptation.ops)
         self._rebalance_at: float | None = None
         self._balance_not_before = 0.0
         self._look_at = 0.0  # when to look next whether all workers live
@@ -161,6 +164,8 @@ class SchedulerMachine:
                 self._rebalance_at = self._balance_not_before
         else:
             self._rebalance_at = None
+        if self.adaptation.wish is not None:
+            self.adaptation.stir()
         if state.dirty:
             effects.extend(post.collect(state))
         if effects:
@@ -186,6 +191,8 @@ class SchedulerMachine:
             deadline = self.retirement.next_deadline()
             if deadline is not None and (at is None or deadline < at):
                 at = deadline
+        if self.adaptation.look_at is not None and (at is None or self.adaptation.look_at < at):
+            at = self.adaptation.look_at
         for client in state.away:
             if client.away_until is not None and (at is None or client.away_until < at):
                 at = client.away_until
@@ -498,7 +505,8 @@ class SchedulerMachine:
             if task is not None:
                 task.stealing = False
                 if given:
-                    task.stolen = True
+                    task.stolen = not task.ahead
+                    task.ahead = False  # the worker has forgotten it
                     recommendations.append((task, WAITING))
         self.transitions.settle(recommendations)
 
@@ -509,9 +517,7 @@ class SchedulerMachine:
             worker.blocked += 1
             self.state.touched[worker] = None
             # What was sent ahead of it may wait for long, and must not take the room of what it waits for itself.
-            recommendations: Recommendations = []
-            self.transitions.recall_ahead(task, recommendations)
-            self.transitions.settle(recommendations)
+            self.transitions.ask_back_ahead(task)
 
     def _unblocked(self, worker: WorkerState, message: m.TaskUnblocked) -> None:
         task = self._current(worker, message.key, message.attempt)

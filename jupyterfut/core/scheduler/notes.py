@@ -89,15 +89,14 @@ class Notes:
     def notify(self, sender: ClientState | WorkerState, topic: str, value: Any, effects: list[Effect]) -> None:
         """Pass a notice on to those who have subscribed. An event is stamped and kept first."""
         if not topic.startswith(EVENT):
-            post.notice(self.state, topic, value)
+            post.notice(self.state, topic, self._with_client(sender, value))
             return
         if type(value) is not list or len(value) != 3 or type(value[0]) is not int:
             effects.append(Log("error", f"{sender} sent a malformed event on {topic!r}: dropped"))
             return
         state = self.state
         nbytes, form, data = value
-        if type(data) is dict and type(sender) is WorkerState and "client" in data and data["client"] is None:
-            data = {**data, "client": self.client_of(data.get("key"))}
+        data = self._with_client(sender, data)
         event = [state.now + state.epoch_s, form, data]
         ring = self.rings.pop(topic, None) or Ring()
         self.rings[topic] = ring
@@ -105,6 +104,12 @@ class Notes:
         if len(self.rings) > TOPICS_KEPT:
             del self.rings[next(iter(self.rings))]
         post.notice(state, topic, event)
+
+    def _with_client(self, sender: ClientState | WorkerState, said: Any) -> Any:
+        """What a task says knows its key; for whom it runs is known here."""
+        if type(said) is dict and type(sender) is WorkerState and said.get("client", "") is None:
+            return {**said, "client": self.client_of(said.get("key"))}
+        return said
 
     def client_of(self, key: Any) -> str:
         """Who wants the task that says something: a client outside of tasks if there is one, else one inside; "" if nobody wants it directly."""
