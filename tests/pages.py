@@ -30,6 +30,7 @@ from typing import Any
 
 from jupyterfut import futures_of, wait
 from jupyterfut.client import current
+from jupyterfut.deploy.cluster import Cluster
 
 FENCE = re.compile(r"^(?P<fence>`{3,})(?P<kind>\w+)(?: (?P<note>[^\n]*))?\n(?P<text>.*?)^(?P=fence)$", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
@@ -134,11 +135,14 @@ class Page:
         return self.namespace[name]
 
     def close(self) -> None:
-        """Forget the namespace, and close the clients that were made in it."""
+        """Forget the namespace, and close the clients and clusters that were made in it."""
+        clusters = [value for value in self.namespace.values() if isinstance(value, Cluster)]
         self.namespace.clear()
         for client in current.open_clients():
             if client not in self.before:
                 client.close()
+        for cluster in clusters:
+            cluster.close()
 
 
 @contextmanager
