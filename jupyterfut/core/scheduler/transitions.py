@@ -37,7 +37,7 @@ from jupyterfut.core.scheduler.state import (
     without_member,
 )
 from jupyterfut.ids import Key
-from jupyterfut.wire.messages import Failure, KeysFailed, KeysLost, KeysPending, ReleaseData
+from jupyterfut.wire.messages import Failure, KeysFailed, KeysLost, KeysPending, ReleaseData, StealTasks
 from jupyterfut.wire.payload import payload_nbytes
 
 Recommendations: TypeAlias = list[tuple[TaskState, str]]
@@ -257,6 +257,14 @@ class Transitions:
         for dependent in task.dependents or ():
             if dependent.state == PROCESSING and dependent.ahead:
                 recommendations.append((dependent, WAITING))
+
+    def ask_back_ahead(self, task: TaskState) -> None:
+        """Dependants that were sent ahead of `task` should come back, if they have not started: it may have waited for a moment only."""
+        for dependent in task.dependents or ():
+            if dependent.state == PROCESSING and dependent.ahead and not dependent.stealing:
+                assert dependent.worker is not None
+                dependent.stealing = True
+                post.append(self.state, dependent.worker.outbox, StealTasks([dependent.key], [dependent.attempt]))
 
     def unqueue(self, task: TaskState, recommendations: Recommendations) -> None:
         """queued -> waiting: an input has been lost."""
