@@ -40,9 +40,17 @@ async def in_thread(name: str, function: Callable[..., Any], /, *args: Any, **kw
 async def call(name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Call the function, here if it is `async def`, else in a thread; await what it returns if that is a coroutine."""
     if inspect.iscoroutinefunction(function):
-        return await function(*args, **kwargs)
-    result = await in_thread(name, function, *args, **kwargs)
-    return await result if inspect.iscoroutine(result) else result
+        result = function(*args, **kwargs)
+    else:
+        result = await in_thread(name, function, *args, **kwargs)
+        if not inspect.iscoroutine(result):
+            return result
+    try:
+        return await result
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:
+        raise _for_loops(error) from error.__cause__
 
 
 def inject(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
@@ -69,11 +77,16 @@ def inject(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str
 def _settle(future: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
     if future.done():
         return
-    if isinstance(error, StopIteration):  # a future cannot hold one
-        wrapped = RuntimeError("the function raised StopIteration")
-        wrapped.__cause__ = error
-        error = wrapped
     if error is not None:
-        future.set_exception(error)
+        future.set_exception(_for_loops(error))
     else:
         future.set_result(value)
+
+
+def _for_loops(error: BaseException) -> BaseException:
+    """The error, as it may be raised on an event loop: `SystemExit` and `KeyboardInterrupt` would end the loop, a future cannot hold `StopIteration`."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    wrapped = RuntimeError(f"the function raised {type(error).__name__}{f': {error}' if str(error) else ''}")
+    wrapped.__cause__ = error
+    return wrapped
