@@ -49,7 +49,7 @@ async def call(name: str, function: Callable[..., Any], /, *args: Any, **kwargs:
         return await result
     except asyncio.CancelledError:
         raise
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001  # SystemExit included
         raise _for_loops(error) from error.__cause__
 
 
@@ -84,7 +84,8 @@ def _settle(future: asyncio.Future[Any], value: Any, error: BaseException | None
 
 
 def _for_loops(error: BaseException) -> BaseException:
-    """The error, as it may be raised on an event loop: `SystemExit` and `KeyboardInterrupt` would end the loop, a future cannot hold `StopIteration`."""
+    """The error, as it may be raised on an event loop: `SystemExit` and `KeyboardInterrupt` would end the loop, no future can hold
+    `StopIteration`."""
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error
     wrapped = RuntimeError(f"the function raised {type(error).__name__}{f': {error}' if str(error) else ''}")

@@ -1,4 +1,4 @@
-"""What an owner does with a cluster, over sockets and in one process: functions on every worker, in the scheduler; plugins, uploaded files, restarts."""
+"""What an owner does with a cluster, over sockets and in one process: functions on every worker and in the scheduler; plugins, files, restarts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -282,7 +283,7 @@ def heard(client: Client) -> list[list[Any]]:
 def test_a_plugin_lives_on_every_worker(marked: Client) -> None:
     client = marked
     addresses = list(client.nthreads())
-    assert client.register_plugin(Recorder(), name="recorder") == dict.fromkeys(addresses, {"status": "OK"})
+    assert client.register_plugin(Recorder(), name="recorder") == {address: {"status": "OK"} for address in addresses}
     assert heard(client) == [[("setup", 0, True, True)]] * 2
     assert list(client.run(lambda worker: list(worker.plugins)).values()) == [["recorder"]] * 2
     x = client.submit(inc, 1, key="x", workers="0")
@@ -292,7 +293,7 @@ def test_a_plugin_lives_on_every_worker(marked: Client) -> None:
     first = heard(client)[0][1:]
     assert [move for move in first if move[0] == "x"][:3] == [("x", "released", "ready"), ("x", "ready", "executing"), ("x", "executing", "memory")]
     assert ("bad", "executing", "error") in first
-    assert client.unregister_worker_plugin("recorder") == dict.fromkeys(addresses, {"status": "OK"})
+    assert client.unregister_worker_plugin("recorder") == {address: {"status": "OK"} for address in addresses}
     assert heard(client)[0][-1] == "teardown"
     with pytest.raises(ValueError, match="there is no worker plugin 'recorder'"):
         client.unregister_worker_plugin("recorder")
@@ -510,10 +511,10 @@ def test_a_scheduler_plugin_hears_of_everything() -> None:
         for key, last in (("x", "memory"), ("y", "memory"), ("bad", "erred")):
             states = [(start, finish) for moved, start, finish in plugin.moves if moved == key]
             assert states[0][0] == "released"
-            assert all(one[1] == following[0] for one, following in zip(states, states[1:], strict=False)), states
+            assert all(one[1] == following[0] for one, following in pairwise(states)), states
             assert ("processing", last) in states
             assert states[-1] == ("released", "forgotten")
-        assert ("graph", ["x"]) in plugin.others
+        assert ("graph", ["x", "y"]) in plugin.others
         async with Worker(s.address, nthreads=1, name="c"), Client(s.address, asynchronous=True) as other:
             await other.scheduler_info()
         await client.scheduler_info()
