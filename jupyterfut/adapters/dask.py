@@ -53,8 +53,15 @@ class AtHand:
         return "at_hand"
 
 
+class Shuffle(str):
+    """dask's name of a way to shuffle dataframes, of a class of its own, so that `withdraw` knows ours from what a user has set."""
+
+    __slots__ = ()
+
+
 at_hand = AtHand()
-_DEFAULTS = {"scheduler": at_hand}
+by_tasks = Shuffle("tasks")  # dask's own choice without distributed is "disk", which needs all workers to see the same files
+_DEFAULTS = {"scheduler": at_hand, "dataframe": {"shuffle": {"method": by_tasks}}}
 
 
 def _fall_back() -> Callable[..., Any]:
@@ -94,6 +101,9 @@ def withdraw() -> None:
         config.defaults[:] = [one for one in config.defaults if one is not _DEFAULTS]
         if config.config.get("scheduler") is at_hand:
             del config.config["scheduler"]
+        shuffle = config.config.get("dataframe", {}).get("shuffle", {})
+        if shuffle.get("method") is by_tasks:
+            shuffle["method"] = None
         mixin = sys.modules["dask.base"].DaskMethodsMixin
         if mixin.__await__ is _await:
             mixin.__await__ = _dask_await

@@ -1,7 +1,7 @@
 """From a dask graph to rows of calls.
 
 A graph comes in as dask materialises it, after dask's own optimisation: a dict of dask's nodes (`dask._task_spec`) or of the older tuples. Out go
-rows of one function (`dask_tasks.run`) in columns, thousands in a message, in an order in which every task stands behind those that it needs.
+rows of one function (`calls.run`) in columns, thousands in a message, in an order in which every task stands behind those that it needs.
 
 - **Names.** A dask key that is a string is our key as it is; any other (a tuple, as a rule) is its text. A future in a graph stands for its task,
   wherever it stands: as a value of the graph, or in the arguments of a task, bare or in lists, tuples, sets and dict values.
@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 from dask import _task_spec
 from dask._task_spec import Alias, DataNode, Dict, GraphNode, List, Set, Task, TaskRef, Tuple, convert_legacy_graph, parse_input
 
-from jupyterfut.adapters.dask_tasks import Graph, evaluate, evaluate_chain, itself, run, shared
+from jupyterfut.adapters.calls import Caller, run, shared
+from jupyterfut.adapters.dask_tasks import evaluate, evaluate_chain, itself
 from jupyterfut.client.current import open_clients
 from jupyterfut.client.futures import Future
 from jupyterfut.core.client.state import Record
@@ -210,7 +211,7 @@ class _Submission:
                 payloads.append(payload)
             dependencies.append([self._name(one) for one in needed])
             holds.append(held)
-        function = Graph(token, tuple(parts.found)) if parts.found else run
+        function = Caller(token, tuple(parts.found)) if parts.found else run
         foreign = list(self.foreign.values())
         names: list[str] = [self.names[key] for key in keys]
         self.records += self.client._submitting.rows(function, names, payloads, dependencies, holds, options, foreign)

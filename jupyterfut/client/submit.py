@@ -169,7 +169,7 @@ class Submitting:
                         digest.update(dependency.encode())
                     key = f"{form.name}-{digest.hexdigest()}"
                 else:
-                    key = self._fresh_key(form.name)
+                    key = self.fresh_key(form.name)
             records: dict[Any, Record] = session.state.records
             with session.lock:
                 record = records.get(key)
@@ -224,7 +224,8 @@ class Submitting:
 
         record.waiters = [forget]
 
-    def _fresh_key(self, name: str) -> str:
+    def fresh_key(self, name: str) -> str:
+        """A key that nobody else makes."""
         return f"{name}-{self._fresh}{next(self._numbers):012x}"
 
     # --- functions
@@ -352,7 +353,7 @@ class Submitting:
             names = [
                 _pure_keys(name, form.digest, [part], dependencies[row : row + 1])[0]
                 if part is not None and pure and not options.actor
-                else self._fresh_key(name)
+                else self.fresh_key(name)
                 for row, part in enumerate(content)
             ]
         records = self._post(fid, names, payloads, dependencies, holds, options)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import pickle
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from jupyterfut.ids import Key
@@ -19,7 +19,8 @@ from jupyterfut.wire.payload import Blob
 
 
 class Parts:
-    """The functions and classes that calls share, in the order in which they were met. `stand_in(*names, i)` gives the i-th one at the other end.
+    """The functions and classes that calls share, in the order in which they were met, after those already `known`. `stand_in(*names, i)` gives the
+    i-th one at the other end.
 
     >>> parts = Parts(print)
     >>> payload, holds = parts.dumps((len, (1, 2)))
@@ -27,12 +28,14 @@ class Parts:
     ([], [])
     """
 
-    def __init__(self, stand_in: Callable[..., Any], *names: Any) -> None:
+    def __init__(self, stand_in: Callable[..., Any], *names: Any, known: Iterable[Any] = ()) -> None:
         self.found: list[Any] = []
         self._stand_in = stand_in
         self._names = names
         self._places: dict[int, Any] = {}  # id -> what to put into the pickle; `_kept` keeps the ids true
         self._kept: list[Any] = []
+        for thing in known:
+            self.place(thing)
 
     def dumps(self, call: object) -> tuple[bytes | Blob, list[Key]]:
         """The payload, and the keys of the futures in it. Raises `SerializationError`."""
