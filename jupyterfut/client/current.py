@@ -115,8 +115,9 @@ def client_in(worker: Worker) -> Client:
 
         with _lock:
             client = link.client
-            if client is None or client.status != "running":
+            if client is None or client.status == "closed":
                 client = link.client = Made._of_worker(worker)
+        client._open_in_worker()
     return client
 
 

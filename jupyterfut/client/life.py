@@ -70,6 +70,7 @@ class ClientLife:
         self._thread = None  # the shared loop thread, while this client uses it
         self._owns_cluster = False
         self._starting: asyncio.Task[None] | None = None
+        self._unopened: WorkerLink | None = None
         self._stopped = False
         starts_cluster = address is None and scheduler_file is None
         if cluster_options and not starts_cluster:
@@ -115,8 +116,8 @@ class ClientLife:
 
     @classmethod
     def _of_worker(cls, worker: Worker) -> Self:
-        """The client that the tasks of one worker share: over its stream, on its loop, with no lease of its own. Made in the thread of the task
-        that asks first."""
+        """The client that the tasks of one worker share: over its stream, on its loop, with no lease of its own. Made by the task that asks first,
+        and opened by all who ask meanwhile (`_open_in_worker`)."""
         door = worker.client_link
         client = cls.__new__(cls)
         client._asynchronous = False
@@ -132,17 +133,26 @@ class ClientLife:
         client._target = target.Target(door.scheduler_address, Security())
         session = Session(ClientId(f"client-{os.urandom(16).hex()}"), client.name, door.loop)
         client._assemble(session)
-        link = WorkerLink(session, door, client._when_ended())
-        if is_running(door.loop):
-            link.open()
-        else:
-            opened = threading.Event()
-            door.loop.call_soon_threadsafe(link.open)
-            door.loop.call_soon_threadsafe(opened.set)
-            opened.wait()
-        client.status = "running"
+        client._unopened = WorkerLink(session, door, client._when_ended())
         client._links = DataLinks(worker._security, shared_bytes=settings().comm.shared_memory_bytes)
         return client
+
+    def _open_in_worker(self) -> None:
+        """Say hello over the worker's stream, on its loop. A thread waits until that is done, so it must not hold a lock that the loop may want."""
+        loop = self._session.loop
+        if is_running(loop):
+            self._say_hello()
+            return
+        said = threading.Event()
+        loop.call_soon_threadsafe(self._say_hello)
+        loop.call_soon_threadsafe(said.set)
+        said.wait()
+
+    def _say_hello(self) -> None:
+        link, self._unopened = self._unopened, None
+        if link is not None:
+            link.open()
+            self.status = "running"
 
     # --- life
 
