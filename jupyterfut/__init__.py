@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from jupyterfut.client.futures import Future as Task
     from jupyterfut.client.printing import print, warn  # noqa: A004
     from jupyterfut.client.progress import progress
+    from jupyterfut.client.task_stream import get_task_stream
     from jupyterfut.client.waiting import as_completed, wait
     from jupyterfut.comm.security import Security
     from jupyterfut.coord.event import Event
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from jupyterfut.coord.queue import Queue
     from jupyterfut.coord.semaphore import Semaphore
     from jupyterfut.coord.variable import Variable
+    from jupyterfut.deploy.adaptive import Adaptive
     from jupyterfut.deploy.local import LocalCluster
     from jupyterfut.errors import CancelledError, KilledWorker, Reschedule, TimeoutError  # noqa: A004
     from jupyterfut.runtime.nanny import Nanny
@@ -63,6 +65,7 @@ _HOME_OF = {
     "print": "client.printing",
     "warn": "client.printing",
     "progress": "client.progress",
+    "get_task_stream": "client.task_stream",
     "as_completed": "client.waiting",
     "wait": "client.waiting",
     "Queue": "coord.queue",
@@ -77,6 +80,7 @@ _HOME_OF = {
     "CancelledError": "errors",
     "KilledWorker": "errors",
     "TimeoutError": "errors",
+    "Adaptive": "deploy.adaptive",
     "LocalCluster": "deploy.local",
     "Scheduler": "runtime.scheduler_server",
     "Worker": "runtime.worker_server",
@@ -96,6 +100,7 @@ __all__ = [
     "Actor",
     "ActorFuture",
     "ActorTask",
+    "Adaptive",
     "CancelledError",
     "Client",
     "Environ",
@@ -130,6 +135,7 @@ __all__ = [
     "fire_and_forget",
     "futures_of",
     "get_client",
+    "get_task_stream",
     "get_worker",
     "local_client",
     "local_executor",

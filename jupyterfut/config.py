@@ -145,6 +145,10 @@ class DeploySettings(NamedTuple):
 
     start_timeout_s: Annotated[float, "s", "how long the scheduler's process may take to come up"] = 60.0
     close_timeout_s: Annotated[float, "s", "how long it may take to end before it is killed"] = 15.0
+    retire_timeout_s: Annotated[float, "s", "how long tasks may go on that run on workers which `scale` takes away, before they run elsewhere"] = 60.0
+    adaptive_interval_s: Annotated[float, "s", "`adapt` changes the number of workers at most so often"] = 1.0
+    adaptive_wait_count: Annotated[int, "", "for so many intervals in a row fewer workers must be enough, before some leave"] = 3
+    adaptive_target_s: Annotated[float, "s", "`adapt` starts workers until the known work would take so long"] = 5.0
 
 
 class NotebookSettings(NamedTuple):

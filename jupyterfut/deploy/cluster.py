@@ -1,11 +1,12 @@
 """What every cluster object has in common, whoever starts its processes: a name, an address, workers, `scale`, `close`, `get_client`, `with`.
 
 A cluster lives on one event loop: the caller's (`asynchronous=True`: what takes time returns an awaitable) or a loop thread's (the same methods
-block). Subclasses write four coroutines (`listening`, `ready`, `scale_async`, `close_async`) that run on that loop.
+block). Subclasses write five coroutines (`listening`, `ready`, `scale_async`, `adapt_async`, `close_async`) that run on that loop.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Coroutine, Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeVar
@@ -15,6 +16,9 @@ from jupyterfut.comm import Security
 from jupyterfut.runtime.host import LoopThread
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from jupyterfut.deploy.adaptive import Adaptive
     from jupyterfut.views.snapshots import ClusterView
 
 T = TypeVar("T")
@@ -43,6 +47,7 @@ class Cluster:
 
     def __init__(self, loop_thread: LoopThread | None) -> None:
         self._loop_thread = loop_thread  # None when asynchronous
+        self._adaptive: Adaptive | None = None  # the one that is running
 
     # --- what subclasses write
 
@@ -54,9 +59,13 @@ class Cluster:
         """Wait until the first workers have joined. Raises WorkerStartError when they cannot; the cluster is closed then."""
         raise TypeError(f"{type(self).__name__} does not say how it starts")
 
-    async def scale_async(self, n: int) -> None:
+    async def scale_async(self, n: int, timeout_s: float | None = None) -> None:
         """`scale`, on the cluster's loop."""
         raise TypeError(f"{type(self).__name__} cannot be scaled")
+
+    async def adapt_async(self, options: dict[str, Any] | None) -> None:
+        """Begin to adapt, with the options of an `Adaptive`; None: stop."""
+        raise TypeError(f"{type(self).__name__} cannot adapt")
 
     async def close_async(self) -> None:
         """`close`, on the cluster's loop."""
@@ -84,12 +93,61 @@ class Cluster:
         """The same as `scheduler_address`."""
         return self.scheduler_address
 
-    def scale(self, n: int) -> Any:
-        """Start or stop workers until there are `n`, and wait until the new ones have joined. The newest leave first; what only they held is computed
-        again. Blocks, or returns an awaitable when `asynchronous`. Raises ValueError for a negative number and ClosedError once closed."""
+    def scale(self, n: int, timeout: float | str | timedelta | None = None) -> Any:
+        """Start or retire workers until there are `n`, and wait until the new ones have joined or the others have left.
+
+        Idle workers that hold little leave first, of these the newest; results that only they hold are copied to others first. Tasks that still run
+        on one that leaves may go on for `timeout` (seconds, "1 min"; default: the setting `deploy.retire_timeout_s`), then they run again elsewhere.
+        With 0 nobody is left to take anything: what was computed is computed again when there are workers, scattered data is lost. Ends an `adapt`.
+
+        Blocks, or returns an awaitable when `asynchronous`; interrupted, it goes on by itself. Raises ValueError for a negative number, ClosedError
+        once closed, WorkerStartError, and NotRetired when data could not be moved: then those who hold it stay.
+
+        >>> from jupyterfut import LocalCluster
+        >>> with LocalCluster(n_workers=1, threads_per_worker=1, processes=False) as cluster:
+        ...     cluster.scale(3)
+        ...     len(cluster.workers)
+        3
+        """
         if type(n) is not int or n < 0:
             raise ValueError(f"a cluster has a whole number of workers, at least 0, not {n!r}")
-        return self._sync(self.scale_async(n))
+        timeout_s = config.settings().deploy.retire_timeout_s if timeout is None else config.parse_seconds(timeout)
+        if self._adaptive is not None:
+            self._adaptive.running = False
+            self._adaptive = None
+        return self._sync(self.scale_async(n, timeout_s))
+
+    def adapt(self, minimum: int = 0, maximum: int | float | None = None, **options: Any) -> Adaptive:
+        """From now on have as many workers as the work asks for, between `minimum` and `maximum` (None: no limit). Returns an `Adaptive`, which says
+        what the options are (`interval`, `wait_count`, `target_duration`) and stops it; so does `scale(n)`.
+
+        Blocks until it has begun; in an asynchronous cluster it does not, and the `Adaptive` may be awaited. Raises ConfigError (a ValueError) for
+        numbers that make no sense, ClosedError once closed.
+        """
+        from jupyterfut.deploy.adaptive import Adaptive
+
+        return Adaptive(self, minimum, maximum, **options)
+
+    def _begin_adapting(self, adaptive: Adaptive) -> Any:
+        if self._adaptive is not None:
+            self._adaptive.running = False
+        self._adaptive = adaptive
+        if self._loop_thread is None:
+            return asyncio.get_running_loop().create_task(self.adapt_async(adaptive.options()))
+        self._loop_thread.run(self.adapt_async(adaptive.options()))
+        return None
+
+    def _stop_adapting(self, adaptive: Adaptive) -> Any:
+        adaptive.running = False
+        if self._adaptive is not adaptive:
+            return self._sync(_nothing())
+        self._adaptive = None
+        return self._sync(self.adapt_async(None))
+
+    def _wished(self, n: int) -> None:
+        """The load asks for another number of workers."""
+        if self._adaptive is not None:
+            self._adaptive.wanted = n
 
     def close(self) -> Any:
         """End the cluster: workers, scheduler, and everything started for them. Idempotent. Blocks, or returns an awaitable when `asynchronous`."""
@@ -145,3 +203,7 @@ class Cluster:
         from jupyterfut.views import html
 
         return html.cluster(self.snapshot(), static=config.settings().notebook.display == "static")
+
+
+async def _nothing() -> None:
+    """There is nothing to wait for."""

@@ -11,10 +11,12 @@ import itertools
 import json
 import logging
 import subprocess
+from collections.abc import Callable
 from typing import Any
 
+from jupyterfut import errors
 from jupyterfut.deploy.cluster import WorkerInfo
-from jupyterfut.errors import ClosedError, WorkerStartError
+from jupyterfut.errors import ClosedError, JupyterfutError, WorkerStartError
 from jupyterfut.runtime import child
 from jupyterfut.runtime.process import ProcessWatch, describe_exit
 
@@ -42,7 +44,8 @@ class HostProcess:
         reap()
         self.process: subprocess.Popen[bytes] = child.spawn(MODULE, settings, title=f"jupyterfut cluster {settings['name']}")
         self._numbers = itertools.count(1)
-        self._scaling: dict[int, asyncio.Future[None]] = {}
+        self._asked: dict[int, asyncio.Future[None]] = {}
+        self.on_wish: Callable[[int], object] = lambda n: None  #: called when the load asks for another number of workers
         self._attached = False
         self.ended = False  #: the child is gone, for whatever reason
         self._closing = False
@@ -73,14 +76,25 @@ class HostProcess:
         self._attach()
         await asyncio.shield(self._ready)
 
-    async def scale(self, n: int) -> None:
+    async def scale(self, n: int, timeout_s: float | None) -> None:
         """Wait until there are `n` workers."""
+        await self._ask({"op": "scale", "n": n, "timeout_s": timeout_s})
+
+    async def adapt(self, options: dict[str, Any]) -> None:
+        """Have as many workers as the load asks for."""
+        await self._ask({"op": "adapt", "options": options})
+
+    async def stop_adapting(self) -> None:
+        """Leave the number as it is."""
+        await self._ask({"op": "stop_adapting"})
+
+    async def _ask(self, message: dict[str, Any]) -> None:
         self._attach()
         if self.ended or self._closing:
             raise ClosedError("the cluster is closed")
         number = next(self._numbers)
-        done = self._scaling[number] = asyncio.get_running_loop().create_future()
-        self._say({"op": "scale", "n": n, "id": number})
+        done = self._asked[number] = asyncio.get_running_loop().create_future()
+        self._say({**message, "id": number})
         await done
 
     async def close(self) -> None:
@@ -134,11 +148,13 @@ class HostProcess:
                     w["name"]: WorkerInfo(w["name"], w["address"], w["pid"], w["nthreads"], w["memory_limit"], w["status"], w["restarts"])
                     for w in message["workers"]
                 }
-            case "scaled":
-                done = self._scaling.pop(message["id"], None)
+            case "wish":
+                self.on_wish(message["n"])
+            case "done":
+                done = self._asked.pop(message["id"], None)
                 if done is not None and not done.done():
-                    if message["error"]:
-                        done.set_exception(WorkerStartError(message["error"]))
+                    if message["kind"]:
+                        done.set_exception(getattr(errors, message["kind"], JupyterfutError)(message["error"]))
                     else:
                         done.set_result(None)
 
@@ -148,10 +164,10 @@ class HostProcess:
         self.ended = True
         self._close_stdin()
         self._fail(f"the cluster's process ended ({describe_exit(exit_code)})")
-        for done in self._scaling.values():
+        for done in self._asked.values():
             if not done.done():
                 done.set_exception(ClosedError("the cluster has ended"))
-        self._scaling.clear()
+        self._asked.clear()
         self.workers = {}
         self._gone.set()
         if not self._closing and exit_code != 0:

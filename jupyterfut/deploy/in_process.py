@@ -15,8 +15,10 @@ from jupyterfut import config
 from jupyterfut.comm import Security
 from jupyterfut.deploy.cluster import WorkerInfo
 from jupyterfut.errors import JupyterfutError, WorkerStartError
+from jupyterfut.runtime.insider import Insider
 from jupyterfut.runtime.scheduler_server import Scheduler
 from jupyterfut.runtime.worker_server import Worker
+from jupyterfut.runtime.workforce import Workforce
 
 
 class InProcess:
@@ -49,6 +51,7 @@ class InProcess:
         self._started: dict[str, Worker] = {}
         self._leave: dict[str, Callable[[], None]] = {}  # what takes a worker's nanny out of the scheduler
         self._lock: asyncio.Lock | None = None
+        self.on_wish: Callable[[int], object] = lambda n: None  #: called when the load asks for another number of workers
 
     @property
     def ended(self) -> bool:
@@ -64,6 +67,7 @@ class InProcess:
                 scheduler = Scheduler(host="inproc", security=self._security, name=self._name)
                 await scheduler.start()
                 self._scheduler = scheduler
+                self._workforce = Workforce(self, Insider(scheduler), lambda n: self.on_wish(n))
                 self.address = scheduler.address
         return self.address
 
@@ -71,23 +75,52 @@ class InProcess:
         """Start the workers, if they have not been."""
         await self.listening()
         if not self._next_number:
-            await self.scale(self._n_workers)
+            await self.start(self._n_workers)
 
-    async def scale(self, n: int) -> None:
-        """Start or stop workers until there are `n`; the newest leave first."""
+    async def scale(self, n: int, timeout_s: float | None) -> None:
+        """Start or retire workers until there are `n`."""
         await self.listening()
+        await self._workforce.scale(n, timeout_s)
+
+    async def adapt(self, options: dict[str, Any]) -> None:
+        """Have as many workers as the load asks for."""
+        await self.listening()
+        await self._workforce.adapt({"nthreads": self._threads_per_worker, **options})
+
+    async def stop_adapting(self) -> None:
+        """Leave the number as it is."""
+        await self.listening()
+        await self._workforce.stop_adapting()
+
+    # --- as `runtime.workforce.Staff`
+
+    def present(self) -> dict[str, str | None]:
+        """The workers by name, oldest first."""
+        for name in [name for name, worker in self._started.items() if worker.status in ("closing", "closed")]:  # a client has retired it
+            del self._started[name], self.workers[name]
+            self._leave.pop(name)()
+        return {name: worker.address for name, worker in self._started.items()}
+
+    async def start(self, count: int) -> None:
+        """Start so many more."""
         assert self._lock is not None
         async with self._lock:
-            while len(self._started) < n:
+            for _ in range(count):
                 await self._add_worker()
-            leaving = list(self._started)[n:]
-            await asyncio.gather(*(self._started[name].close() for name in leaving))
-            for name in leaving:
+
+    async def end(self, names: list[str]) -> None:
+        """End these."""
+        assert self._lock is not None
+        async with self._lock:
+            await asyncio.gather(*(self._started[name].close() for name in names))
+            for name in names:
                 del self._started[name], self.workers[name]
                 self._leave.pop(name)()
 
     async def close(self) -> None:
         """End the workers, then the scheduler."""
+        if self._scheduler is not None:
+            await self._workforce.close()
         async with AsyncExitStack() as stack:
             if self._scheduler is not None:
                 stack.push_async_callback(self._scheduler.close)

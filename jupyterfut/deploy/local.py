@@ -157,7 +157,7 @@ class LocalCluster(Cluster):
         `await ready()` returns when the workers are there."""
         return cls(loop_thread=loop_thread, wait=False, **options)
 
-    # --- the four coroutines of a cluster
+    # --- the five coroutines of a cluster
 
     async def listening(self) -> str:
         """The scheduler's address, as soon as clients may connect. Raises WorkerStartError when the cluster does not come up."""
@@ -180,11 +180,23 @@ class LocalCluster(Cluster):
         if self._status == "starting":
             self._status = "running"
 
-    async def scale_async(self, n: int) -> None:
+    async def scale_async(self, n: int, timeout_s: float | None = None) -> None:
         """`scale`, on the cluster's loop."""
+        self._must_be_open()
+        await self._part.scale(n, timeout_s)
+
+    async def adapt_async(self, options: dict[str, Any] | None) -> None:
+        """Begin to adapt; None: stop."""
+        self._must_be_open()
+        if options is None:
+            await self._part.stop_adapting()
+        else:
+            self._part.on_wish = self._wished
+            await self._part.adapt(options)
+
+    def _must_be_open(self) -> None:
         if self.status in ("closing", "closed"):
             raise ClosedError(f"the cluster {self.name!r} is {self.status}")
-        await self._part.scale(n)
 
     async def close_async(self) -> None:
         """`close`, on the cluster's loop."""

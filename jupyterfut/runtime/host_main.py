@@ -5,9 +5,10 @@ Started by `deploy.LocalCluster` with one line of JSON on stdin (`HostSettings`)
     {"event": "listening", "address": ..., "pid": ...}     at once: clients may connect (they are served when the rest is up)
     {"event": "workers", "workers": [{...}, ...]}           whenever that changed
     {"event": "ready"} or {"event": "failed", "error": ...} the first workers have joined, or cannot
-    {"event": "scaled", "id": ..., "error": ...}            the answer to {"op": "scale", "n": ..., "id": ...}
+    {"event": "done", "id": ..., "kind": ..., "error": ...} the answer to {"op": "scale"}, {"op": "adapt"}, {"op": "stop_adapting"}, with an "id"
+    {"event": "wish", "n": ...}                             the load asks for so many workers
 
-and listens on stdin for {"op": "scale"} and {"op": "close"}. The end of stdin is the end of its owner, hence its own, unless it was started detached.
+and listens on stdin for these and {"op": "close"}. The end of stdin is the end of its owner, hence its own, unless it was started detached.
 
 What counts here is the time to the first result. So the order is: bind the port, start the worker processes, tell the owner the address, and only
 then import the rest, while workers and client do the same.
@@ -131,14 +132,15 @@ class Host:
 
         from jupyterfut.comm import Security
         from jupyterfut.runtime import connections
+        from jupyterfut.runtime.insider import Insider
         from jupyterfut.runtime.process import on_stop_signals, relax_gc
         from jupyterfut.runtime.scheduler_server import Scheduler
+        from jupyterfut.runtime.workforce import Workforce
 
         settings = self._parent.settings
         tls = settings["tls"] or {}
         self._security = Security(token=settings["token"], tls_cert=tls.get("cert"), tls_key=tls.get("key"), tls_ca=tls.get("ca"))
         self._stop = asyncio.Event()
-        self._scale_lock = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
         on_stop_signals(self._loop, self._stop.set)
         relax_gc()
@@ -153,6 +155,7 @@ class Host:
                 detached=settings["detached"],
                 tls_ca=tls.get("ca"),
             )
+            self._workforce = Workforce(self, Insider(self._scheduler), lambda n: self._parent.report({"event": "wish", "n": n}))
             try:
                 for process in workers:
                     self._add_nanny(process)
@@ -162,6 +165,7 @@ class Host:
             finally:
                 for job in self._jobs:
                     job.cancel()
+                await self._workforce.close()
                 await asyncio.gather(*(nanny.close() for nanny in self._nannies))
                 connections.remove_connection_file(info)
                 lifeline.close()
@@ -171,10 +175,27 @@ class Host:
     # --- the owner speaks
 
     def _on_line(self, message: dict[str, Any]) -> None:
-        if message.get("op") == "scale":
-            self._start_job(self._scale(int(message["n"]), message.get("id")))
-        elif message.get("op") == "close":
-            self._stop.set()
+        match message.get("op"):
+            case "scale":
+                self._start_job(self._answer(message, self._workforce.scale(int(message["n"]), message["timeout_s"])))
+            case "adapt":
+                options = {"nthreads": self._parent.settings["threads_per_worker"], **message["options"]}
+                self._start_job(self._answer(message, self._workforce.adapt(options)))
+            case "stop_adapting":
+                self._start_job(self._answer(message, self._workforce.stop_adapting()))
+            case "close":
+                self._stop.set()
+
+    async def _answer(self, message: dict[str, Any], work: Coroutine[Any, Any, None]) -> None:
+        from jupyterfut.errors import JupyterfutError
+
+        kind = error = None
+        try:
+            await work
+        except JupyterfutError as failure:
+            kind, error = type(failure).__name__, str(failure)
+        self._report_workers()
+        self._parent.report({"event": "done", "id": message.get("id"), "kind": kind, "error": error})
 
     def _on_parent_lost(self) -> None:
         if not self._parent.settings["detached"]:
@@ -206,21 +227,30 @@ class Host:
             self._nannies.remove(nanny)
             self._report_workers()
 
-    async def _scale(self, n: int, request: object) -> None:
-        """Bring the number of workers to `n`: the newest leave first."""
+    # --- as `runtime.workforce.Staff`
+
+    def present(self) -> dict[str, str | None]:
+        """The workers by name, oldest first."""
+        return {nanny.name: nanny.worker_address for nanny in self._nannies}
+
+    async def start(self, count: int) -> None:
+        """Start so many more."""
         import asyncio
 
-        error = None
-        async with self._scale_lock:
-            added = [self._add_nanny() for _ in range(n - len(self._nannies))]
-            leaving = self._nannies[max(0, n) :]
-            await asyncio.gather(*(nanny.close() for nanny in leaving))
-            self._nannies = [nanny for nanny in self._nannies if nanny not in leaving]
-            outcomes = await asyncio.gather(*(nanny.joined() for nanny in added), return_exceptions=True)
-            for outcome in outcomes:
-                error = error or (str(outcome) if outcome is not None else None)
+        added = [self._add_nanny() for _ in range(count)]
+        outcomes = await asyncio.gather(*(nanny.joined() for nanny in added), return_exceptions=True)
+        for outcome in outcomes:
+            if outcome is not None:
+                raise outcome
+
+    async def end(self, names: list[str]) -> None:
+        """End these."""
+        import asyncio
+
+        leaving = [nanny for nanny in self._nannies if nanny.name in names]
+        await asyncio.gather(*(nanny.close() for nanny in leaving))
+        self._nannies = [nanny for nanny in self._nannies if nanny not in leaving]
         self._report_workers()
-        self._parent.report({"event": "scaled", "id": request, "error": error})
 
     async def _report_ready(self) -> None:
         import asyncio

@@ -25,6 +25,7 @@ from jupyterfut.core.scheduler import SchedulerConfig, SchedulerMachine
 from jupyterfut.core.scheduler.state import ClientState, TaskState, WorkerState
 from jupyterfut.ids import Address, ClientId, Key, PeerId
 from jupyterfut.runtime import connections, interfaces
+from jupyterfut.runtime.insider import InsiderDoor
 from jupyterfut.runtime.nanny_admin import Answer, NannyDoor
 from jupyterfut.runtime.peer import Link, accept
 from jupyterfut.runtime.scheduler_admin import SchedulerAdmin
@@ -74,7 +75,7 @@ class Scheduler:
         self.machine = SchedulerMachine(machine_config(self.config))
         self.admin = SchedulerAdmin(self, self.config.scheduler.allow_run != "no" if allow_run is None else allow_run)
         self._where = (host, port, sock)
-        self._links: dict[PeerId, Link | NannyDoor] = {}
+        self._links: dict[PeerId, Link | NannyDoor | InsiderDoor] = {}
         self._clients: dict[ClientId, PeerId] = {}  # those with a resumable link
         self._next_peer = 1
         self._wake: asyncio.TimerHandle | None = None
@@ -203,7 +204,7 @@ class Scheduler:
                 self._forget_link(peer)
             self._handle(LinkLost(peer, reason))
 
-    def _forget_link(self, peer: PeerId) -> Link | NannyDoor | None:
+    def _forget_link(self, peer: PeerId) -> Link | NannyDoor | InsiderDoor | None:
         link = self._links.pop(peer, None)
         for client, theirs in list(self._clients.items()):
             if theirs == peer:
@@ -235,6 +236,13 @@ class Scheduler:
                 self._handle(LinkLost(peer, "closed"))
 
         return leave
+
+    def add_insider(self, door: InsiderDoor) -> Callable[[Message], None]:
+        """A client in this process: what it says goes through what is returned."""
+        peer = PeerId(self._next_peer)
+        self._next_peer += 1
+        self._links[peer] = door
+        return lambda message: self._on_messages(peer, [message])
 
     # --- for functions of `Client.run_on_scheduler`, and for plugins
 
@@ -269,7 +277,7 @@ class Scheduler:
 
     def _perform(self, effects: list[Effect]) -> None:
         links = self._links
-        told: list[Link | NannyDoor] = []
+        told: list[Link | NannyDoor | InsiderDoor] = []
         for effect in effects:
             kind = type(effect)
             if kind is Send:
