@@ -5,10 +5,14 @@ A block that needs what a test has not (other machines) says so on its fence: `p
 
 from __future__ import annotations
 
+import operator
+import re
 from pathlib import Path
 
 import pages
 import pytest
+
+import jupyterfut
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = sorted([*(DOCS / "guide").glob("*.md"), *(DOCS / "learn").glob("*.md")])
@@ -23,3 +27,12 @@ def test_the_page_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
                 pages.run(block, block.text, page.namespace)
             elif block.kind == "python":
                 compile(block.text, str(block), "exec")
+
+
+def test_every_name_of_the_comparison_is_there() -> None:
+    text = (DOCS / "learn" / "coming-from-dask.md").read_text(encoding="utf-8").partition("## Name by name")[2]
+    rows = [row.split("|") for row in text.splitlines() if row.startswith("| ") and not row.startswith("| dask")]
+    assert len(rows) > 30
+    for row in rows:
+        for name in re.findall(r"`([\w.]+)`", row[2]):
+            operator.attrgetter(name)(jupyterfut)
