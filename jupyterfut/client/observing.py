@@ -51,11 +51,11 @@ class Observing:
 
     # --- rows
 
-    def record(self, more: int) -> Any:
+    async def record(self, more: int) -> None:
         """One more (or, with -1, one less) who wants rows."""
         with self._session.lock:
             self._recorders += more
-        return self._tell()
+        await self._tell_async()
 
     @property
     def is_recording(self) -> bool:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from jupyterfut.client import datasets, notes, topics
+from jupyterfut.client import datasets, notes, task_stream, topics
 from jupyterfut.client.datasets import Datasets
 
 if TYPE_CHECKING:
@@ -107,13 +107,13 @@ class TalkingBack:
         """Let what workers log to this logger and those under it (None: the root, that is all) appear in the logger of the same name here, from this
         level on: with its arguments, its traceback as text, the worker's address as `record.worker`, the task's key as `record.key`.
 
-        Holds for the workers that there are and for those that join later. A worker's logger that is stricter is opened to the level meanwhile; here
-        the loggers' own levels and handlers decide what is shown. What a task logs arrives before its result, and in order. Of a worker that logs more
-        than 1,000 records a second for longer than a few seconds some are dropped, and a warning says how many. In an in-process cluster (`processes=
-        False`) workers share this process's loggers, and there is nothing to forward.
+        Holds for the workers that there are and for those that join later. A worker's logger that is stricter is opened to the level meanwhile;
+        here the loggers' own levels and handlers decide what is shown. What a task logs arrives before its result, and in order. Of a worker that
+        logs more than 1,000 records a second for longer than a few seconds some are dropped, and a warning says so. In an in-process cluster
+        (`processes=False`) workers share this process's loggers, and there is nothing to forward.
 
-        Blocks for one answer of the scheduler, or returns an awaitable. Raises ValueError for an unknown level. Goes with the client. The name is that
-        of dask.distributed, where records below the worker's own level are not forwarded.
+        Blocks for one answer of the scheduler, or returns an awaitable. Raises ValueError for an unknown level. Goes with the client. The name is
+        that of dask.distributed, where records below the worker's own level are not forwarded.
 
         >>> from jupyterfut import Client
         >>> with Client(processes=False) as client:
@@ -123,8 +123,8 @@ class TalkingBack:
         return _client(self)._observing.forward(logger_name, level)
 
     def unforward_logging(self, logger_name: str | None = None) -> Any:
-        """End what `forward_logging` has begun for this logger. Blocks for one answer of the scheduler, or returns an awaitable. Raises ValueError for a
-        logger that is not forwarded."""
+        """End what `forward_logging` has begun for this logger. Blocks for one answer of the scheduler, or returns an awaitable. Raises ValueError
+        for a logger that is not forwarded."""
         return _client(self)._observing.unforward(logger_name)
 
     # --- datasets (`datasets`)
@@ -177,6 +177,40 @@ class TalkingBack:
         (['answer'], 42)
         """
         return Datasets(_client(self))
+
+    # --- the task stream (`task_stream`)
+
+    def get_task_stream(
+        self,
+        start: Any = None,
+        stop: Any = None,
+        count: int | None = None,
+        plot: bool | Literal["save"] = False,
+        filename: str = "task-stream.html",
+        bokeh_resources: Any = None,
+    ) -> Any:
+        """Which tasks ran when: a dict for each task that ended while the cluster was recording, by start, with `key`, `prefix` (the key's name),
+        `worker` (address), `thread`, `action` ("compute"; "transfer" for inputs fetched from another worker, whose address is the `type`), `start`
+        and `stop` (seconds since 1970 by this machine's clock, with which the workers' are compared), `type`, `nbytes`, `status` ("OK" or "error")
+        and, as in dask.distributed, `startstops`.
+
+        Recording costs workers a little for each task, so it begins with the first call, which therefore gives nothing, and lasts as long as
+        the client; the block `with get_task_stream() as ts:` records just what runs inside. Each worker keeps its newest 100,000 rows, and takes
+        them along when it goes.
+
+        start, stop: only what overlaps with this time: seconds since 1970, or a text such as "60s": so long ago. count: the first so many rows
+        after `start`, else the last. plot: return `(rows, figure)`; the figure shows itself in a notebook; with "save" it is also written to
+        `filename`. bokeh_resources: is accepted and not used.
+        Blocks, or returns an awaitable. Raises ValueError for a time without sense.
+
+        >>> from jupyterfut import Client
+        >>> with Client(processes=False) as client:
+        ...     rows = client.get_task_stream()  # from now on
+        ...     total = client.submit(sum, [1, 2]).result()
+        ...     [(row["prefix"], row["status"]) for row in client.get_task_stream()]
+        [('sum', 'OK')]
+        """
+        return task_stream.get(_client(self), start, stop, count, plot, filename)
 
 
 def _client(methods: TalkingBack) -> Client:

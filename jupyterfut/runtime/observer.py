@@ -53,6 +53,7 @@ class Observer:
         self._handlers: dict[str, Forwarder] = {}
         self._rate = Rate(RECORDS_AT_ONCE, RECORDS_A_SECOND)
         self.rows: deque[Row] | None = None  #: None while nobody wants them
+        self._epoch_s = 0.0  # what makes seconds since 1970 of the rows' times
 
     def watch(self, loggers: dict[str, float], tasks: bool) -> None:
         """From now on this, and nothing else."""
@@ -60,6 +61,7 @@ class Observer:
             self.rows = None
         elif self.rows is None:
             self.rows = deque(maxlen=ROWS_KEPT)
+            self._epoch_s = time.time() - time.perf_counter()
         if self._quiet:
             return
         for name in [name for name, handler in self._handlers.items() if loggers.get(name) != handler.level]:
@@ -90,30 +92,29 @@ class Observer:
 
     # --- for who asks this worker
 
-    def task_stream(self, args: dict[str, Any]) -> dict[str, Any]:
-        """The rows that ended after `since` (seconds since 1970 by the asker's clock, which says `now`), as columns; times by this machine's clock,
-        which says `now` in the answer, too."""
-        now = time.time()
-        epoch_s = now - time.perf_counter()
-        since = args.get("since")
-        rows = list(self.rows.copy()) if self.rows is not None else []
-        if since is not None:
-            ago_s = args["now"] - since + _SLACK_S
-            rows = [row for row in rows if row.stop + epoch_s >= now - ago_s]
-        columns: dict[str, Any] = {name: list(column) for name, column in zip(Row._fields, zip(*rows, strict=True), strict=True)} if rows else {}
-        for name in ("start", "stop"):
-            if rows:
-                columns[name] = [at + epoch_s for at in columns[name]]
-        return {"columns": columns, "now": time.time()}
+    def task_stream(self, args: dict[str, Any]) -> list[list[Any]]:
+        """The rows, or those that ended after `since`, as columns. Times are seconds since 1970 by this machine's clock."""
+        epoch_s = self._epoch_s
+        since = float("-inf") if args.get("since") is None else args["since"] - epoch_s - _SLACK_S
+        rows = [] if self.rows is None else [row for row in self.rows.copy() if row.stop >= since]
+        columns: list[list[Any]] = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in Row._fields]
+        for i in (Row._fields.index("start"), Row._fields.index("stop")):
+            columns[i] = [at + epoch_s for at in columns[i]]
+        return columns
+
+    @staticmethod
+    def clock(args: dict[str, Any]) -> float:
+        """What this machine's clock says: seconds since 1970."""
+        return time.time()
 
 
-_SLACK_S = 1.0
-"""What the road of a question may take; the asker looks again."""
+_SLACK_S = 0.1
+"""Whoever asks compares the clocks, and looks at the rows again."""
 
 
 class Rate:
-    """A bucket of tokens: so many at once, so many more a second. When it is empty, it gives none until it has a second's worth again, so that what is
-    told of gaps is not a flood itself.
+    """A bucket of tokens: so many at once, so many more a second. When it is empty, it gives none until it has a second's worth again, so that what
+    is told of gaps is not a flood itself.
 
     >>> rate = Rate(3, 2)
     >>> [rate.take(at) for at in (0.0, 0.0, 0.0, 0.0, 0.1, 0.9, 1.0, 1.0)]

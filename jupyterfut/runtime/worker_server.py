@@ -178,7 +178,7 @@ class Worker:
             self, self.client_link, self._store, self.nthreads, thread_name, local=self._local, wake=self._wake, on_actor=self._actors.born
         )
         self._observer = Observer(lambda: self.address, self._executor.say, quiet=self._local)
-        self.data_ops["task_stream"] = self._observer.task_stream
+        self.data_ops.update(task_stream=self._observer.task_stream, clock=self._observer.clock)
         self.machine = WorkerMachine(
             self.address, self.name, self.nthreads, memory_limit_bytes=self.memory_limit_bytes, resources=self.resources, pid=os.getpid(),
             info=self._facts(), settings=WorkerSettings(inline_bytes=limits.inline_bytes, heartbeat_s=limits.heartbeat_s),

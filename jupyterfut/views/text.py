@@ -123,6 +123,23 @@ def format_bytes(n: float) -> str:
     return f"{int(n)} B"
 
 
+def format_seconds(seconds: float) -> str:
+    """A duration for people.
+
+    >>> [format_seconds(s) for s in (0.0000042, 0.0123, 1.5, 42, 125, 7322)]
+    ['4 µs', '12.3 ms', '1.50 s', '42.0 s', '2:05 min', '2:02:02 h']
+    """
+    if seconds < 0.001:
+        return f"{seconds * 1e6:.0f} µs"
+    if seconds < 1:
+        return f"{seconds * 1e3:.3g} ms"
+    if seconds < 60:
+        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"
+
+
 def count(n: int, noun: str) -> str:
     """A number with its noun.
 
