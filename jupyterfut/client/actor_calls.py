@@ -30,7 +30,7 @@ from jupyterfut.core.client.state import Record
 from jupyterfut.errors import ClosedError, JupyterfutError, SerializationError
 from jupyterfut.ids import Address, Key
 from jupyterfut.serde.calls import local_call
-from jupyterfut.serde.pickles import dumps_result
+from jupyterfut.serde.pickles import captured, dumps_result
 from jupyterfut.wire.messages import ActorAnswers, ActorCalls, Failure, Message, Taken
 from jupyterfut.wire.payload import Local, Payload
 
@@ -115,7 +115,7 @@ class Calling:
             if by_reference is None:
                 raise
             return by_reference, []
-        return payload, holds
+        return captured(payload), holds
 
 
 class Road:
@@ -155,10 +155,17 @@ class Road:
         if not waiting or self._busy is not None:
             return
         if self._closed or self._session.closed is not None:
-            self._fail(self._all_waiting(), Failure("ClosedError", self._session.closed or "the client is closed", None, "", Key("")))
+            self._fail(self._all_waiting(), "ClosedError", self._session.closed or "the client is closed")
             return
         if self._stream is None:
-            self._occupy(self._open())
+            gone: dict[bool, list[ActorCall]] = {True: [], False: []}
+            for call in self._all_waiting():
+                gone[_is_gone(call.actor._record)].append(call)
+            waiting.extendleft(reversed(gone[False]))  # before what has come meanwhile
+            for call in gone[True]:
+                self._refuse(call)
+            if gone[False]:
+                self._occupy(self._open())
             return
         messages: list[Message] = []
         calls: ActorCalls | None = None
@@ -168,7 +175,7 @@ class Road:
             if call.actor._record is not actor:
                 actor = call.actor._record
                 calls = None
-                if actor.status in ("finished", "pending"):  # pending: it has just arrived here, and we have not heard of it yet
+                if not _is_gone(actor):
                     calls = ActorCalls(actor.key, [], [], [], [])
                     messages.append(calls)
                     self._watch(actor)
@@ -205,7 +212,7 @@ class Road:
                     self._send([row])
                 return
             failed = [self._under_way.pop(number) for number in rows[0].ids]
-            self._fail(failed, Failure("SerializationError", f"the call cannot be sent: {error}", None, "", Key("")))
+            self._fail(failed, "SerializationError", f"cannot be sent: {error}")
 
     def _are_new(self, keys: list[Key]) -> bool:
         """Whether the scheduler may not have heard of them: it surely has of those that have come to an end."""
@@ -224,8 +231,7 @@ class Road:
                 self._address, security=self._client._links.security, hello={"role": "caller"}, timeout_s=settings().comm.connect_timeout_s
             )
         except (OSError, JupyterfutError) as error:
-            text = f"the worker at {self._address}, which holds the actor, cannot be reached: {error}"
-            self._fail(self._all_waiting(), Failure("ActorLost", text, None, "", Key("")))
+            self._fail(self._all_waiting(), "ActorLost", f"the actor's worker at {self._address} cannot be reached: {error}")
         else:
             self._stream = stream
             stream.start(self._on_messages, self._on_closed)
@@ -240,7 +246,7 @@ class Road:
         except JupyterfutError as error:
             if self.waiting and self.waiting[0] is first:
                 self.waiting.popleft()
-            self._fail([first], Failure(type(error).__name__, str(error), None, "", Key("")))
+            self._fail([first], type(error).__name__, str(error))
         else:
             first.known = True
         self._busy = None
@@ -258,21 +264,15 @@ class Road:
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.close()
-        self._lose("the client is closed", "ClosedError")
+        self._fail(self._all_under_way() + self._all_waiting(), "ClosedError", "the client is closed")
         await asyncio.gather(*jobs, return_exceptions=True)
         if stream is not None:
             await stream.wait_closed()
 
     def _on_closed(self, reason: str) -> None:
         self._stream = None
-        self._lose(f"the connection to the worker at {self._address} broke ({reason}) while the call was under way: it may have run or not")
-
-    def _lose(self, text: str, kind: str = "ActorLost") -> None:
-        calls = list(self._under_way.values())
-        self._under_way.clear()
-        self._fail(calls, Failure(kind, text, None, "", Key("")))
-        if self._closed:
-            self._fail(self._all_waiting(), Failure(kind, text, None, "", Key("")))
+        text = f"the connection to the actor's worker at {self._address} broke ({reason}) while the call was under way: it may have run or not"
+        self._fail(self._all_under_way(), "ActorLost", text)
 
     # --- the actor
 
@@ -299,7 +299,7 @@ class Road:
         """There is no such actor (any more)."""
         actor = call.actor._record
         kind = "CancelledError" if actor.status == "cancelled" else "ActorLost"
-        self._fail([call], Failure(kind, str(error_of(actor)), None, "", actor.key))
+        self._fail([call], kind, str(error_of(actor)))
 
     # --- answers
 
@@ -319,14 +319,14 @@ class Road:
                         continue  # given up: its actor was lost
                     record = call.record
                     if failure is None:
-                        record.status = "finished"
                         record.payload = payloads[i]
+                        record.status = "finished"  # last: `result` looks without the lock
                         if holds and holds[i]:
                             record.held = [Future(self._session.hold(key), self._client) for key in holds[i]]
                             taken.append(number)
                     else:
-                        record.status = "error"
                         record.failure = failure
+                        record.status = "error"
                     resolved.append(record)
         self._session.perform([ev.Resolved(resolved)])
         if taken:
@@ -351,13 +351,19 @@ class Road:
     def _all_waiting(self) -> list[ActorCall]:
         return [self.waiting.popleft() for _ in range(len(self.waiting))]
 
-    def _fail(self, calls: list[ActorCall], failure: Failure) -> None:
+    def _all_under_way(self) -> list[ActorCall]:
+        calls = list(self._under_way.values())
+        self._under_way.clear()
+        return calls
+
+    def _fail(self, calls: list[ActorCall], kind: str, text: str) -> None:
         if not calls:
             return
         with self._session.lock:
             for call in calls:
+                key = call.actor._record.key
+                call.record.failure = Failure(kind, f"{call.name} of {key}: {text}", None, "", key)
                 call.record.status = "error"
-                call.record.failure = failure
         self._session.perform([ev.Resolved([call.record for call in calls])])
 
 
@@ -372,6 +378,11 @@ class _ActorEnd:
 
     def __call__(self, record: Record) -> None:
         self.road.actor_ended(record)
+
+
+def _is_gone(actor: Record) -> bool:
+    """Whether there is no use in calling it. (Pending: it has just arrived here, and we have not heard of it yet.)"""
+    return actor.status not in ("finished", "pending")
 
 
 def _rows(message: Message) -> list[Any]:

@@ -83,8 +83,8 @@ class Actor:
 
     Methods run in a thread of the actor's own, which takes none of its worker's slots: they may wait for tasks and for other actors, and submit
     tasks (`get_client()`). The constructor runs as a task, in another thread. Arguments and results are pickled (passed by reference in an in-process
-    cluster), and must not be changed before the call is answered, since large arrays are sent from where they are. Futures in arguments and results
-    stay futures.
+    cluster), as they are when the call is made or the method returns: who changes an array afterwards changes his own. Futures in arguments and
+    results stay futures.
 
     An actor is never moved, copied or made again. If its worker goes, calls under way and later ones fail with `ActorLost`; a call is never repeated.
     It lives as long as an `Actor` of it, its future, or a call under way does, anywhere: pickled, an `Actor` keeps it alive on the way, and works
@@ -118,6 +118,8 @@ class Actor:
         put(self, "_actor_attributes", attributes)
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_actor_"):  # one of our own, which `__init__` has not set
+            raise AttributeError(name)
         if name in self._actor_methods:
             return ActorMethod(self, name)
         if name not in self._actor_attributes:

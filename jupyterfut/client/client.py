@@ -80,7 +80,8 @@ class Client(Placing, Administration, TalkingBack, Graphs, ClientLife):
         resources: what a run takes of a worker's resources, such as {"GPU": 1}.
         retries: how often a failure is tried again.
         priority: higher runs first; among equals, first come first served.
-        actor: the result is an actor (`actors` is the same).
+        actor: the result stays on its worker, as an actor: the future gives an `Actor`, which calls its methods there. Equal calls make different
+            actors, and `retries` count for the making only. (`actors` is the same.)
 
         Never blocks. Raises TypeError (not callable, a key that is no string) and `SerializationError` (an argument that cannot be pickled) at
         once. `ClosedError` once closed.

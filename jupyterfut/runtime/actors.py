@@ -34,6 +34,7 @@ from jupyterfut.ids import Attempt, Key
 from jupyterfut.runtime.context import Desk, TaskContext, here, in_coroutine
 from jupyterfut.serde import dumps_result, failure_from_exception, loads_call
 from jupyterfut.serde.calls import local_call
+from jupyterfut.serde.pickles import captured
 from jupyterfut.wire.messages import ActorAnswers, ActorCalls, Failure, Message, Taken
 from jupyterfut.wire.payload import Local, Payload
 
@@ -167,6 +168,8 @@ class ActorHost:
         kept = self._kept.get(stream, {})
         for number in message.ids:
             kept.pop(number, None)
+        if not kept:
+            self._kept.pop(stream, None)
 
     def on_gone(self, stream: Stream) -> None:
         """A caller is gone. Its calls go on; nobody hears of them."""
@@ -444,7 +447,8 @@ class Hosted:
                     errand.payload = Local(value, 0)
                     self._host.outcome(errand)
                     return
-            errand.payload, _, errand.holds = dumps_result(value)
+            payload, _, errand.holds = dumps_result(value)
+            errand.payload = captured(payload)  # the actor goes on, and may change what it has returned
             if errand.holds:
                 errand.value = value
         except Exception as error:  # noqa: BLE001  # a result that cannot be pickled

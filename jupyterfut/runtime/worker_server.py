@@ -280,6 +280,11 @@ class Worker:
         """Modules have been loaded anew: functions that tasks name are unpickled afresh from now on. From any thread."""
         self._executor.forget_code()
 
+    @property
+    def actors(self) -> dict[Key, Any]:
+        """The actors that live here: the objects themselves, by key. To look at: who calls their methods from here does so beside their threads."""
+        return {key: actor.instance for key, actor in self._actors.hosted.items()}
+
     def get_current_task(self) -> Key:
         """The key of the task that calls this. Raises ValueError outside of tasks."""
         task = current_task()

@@ -164,6 +164,20 @@ def dumps_result(value: object) -> tuple[bytes | Blob, int, list[Key]]:
     return payload, max(sizeof(value), payload_nbytes(payload)), holds
 
 
+def captured(payload: Payload) -> Payload:
+    """The payload as it is now: large buffers that may change later are copied. For values that are sent while their owner goes on with them.
+
+    >>> data = bytearray(100_000)
+    >>> payload = captured(dumps(pickle.PickleBuffer(data)))
+    >>> data[0] = 1
+    >>> loads(payload)[0]
+    0
+    """
+    if type(payload) is not Blob or all(type(part) is memoryview and part.readonly for part in payload.buffers):
+        return payload
+    return Blob(payload.head, [part if type(part) is memoryview and part.readonly else bytearray(part) for part in payload.buffers])
+
+
 def _describe(value: object) -> str:
     try:
         text = repr(value)

@@ -450,16 +450,21 @@ def test_a_task_that_lacked_an_input_runs_once_somebody_makes_it() -> None:
     assert c.ready(0) == ["b"] and c.ready(1) == ["a", "b"]
 
 
-def test_actors_are_spread_evenly_and_only_over_free_threads():
+def test_an_actor_waits_behind_no_task():
     c = Cluster(workers=2)
-    c.submit("long")
-    (busy,) = [i for i in (0, 1) if c.task("long").worker.name == f"w{i}"]
-    c.submit("a", "b", actor=True)
-    assert c.task("a").worker.name == f"w{1 - busy}"
-    assert c.task("b").worker is None  # it waits for a thread, whichever comes first
-    c.sent(1 - busy)
-    c.done(busy, c.sent(busy))
-    assert c.task("b").worker.name == f"w{busy}"
+    c.submit("long", "longer")
+    c.submit("a", actor=True)
+    assert c.task("a").state == "queued"
+    worker = c.task("longer").worker
+    number = int(worker.name[1:])
+    c.done(number, c.sent(number))
+    assert c.task("a").worker is worker
+
+
+def test_actors_that_are_made_at_once_are_spread_evenly():
+    c = Cluster(workers=2)
+    c.submit(*"abcdef", actor=True)
+    assert [len(worker.processing) for worker in c.machine.state.workers.values()] == [3, 3]
 
 
 def test_more_actors_go_where_fewer_are():

@@ -10,7 +10,7 @@ not overtake queued tasks of better rank, and if there is no room it is parked a
 
 What was sent too far is taken back (`balance`): when a worker idles while another has more than its threads can run, tasks that have not started are
 asked back, latest first. Tasks under which a worker died are suspects: they get a thread of their own, nothing else waits behind them. An actor,
-which is never taken back, is made where the fewest are, on a free thread.
+which is never taken back, is made where the fewest are, and waits behind other actors at most.
 """
 
 from __future__ import annotations
@@ -244,8 +244,9 @@ class Dispatch:
         if suspect:
             alone = not any(task.deaths and not task.blocked for task in worker.processing)
             return alone and len(worker.processing) - worker.blocked < worker.nthreads
-        if actor:  # it is not taken back later, so it must not wait behind something long
-            return len(worker.processing) - worker.blocked < worker.nthreads
+        if actor:  # it is not taken back later, so it must not wait behind anything but other actors
+            others = (task for task in worker.processing if not (task.blocked or task.options.actor))
+            return sum(1 for _ in islice(others, worker.nthreads)) < worker.nthreads and self.capacity(worker) > 0
         return self.capacity(worker) > 0
 
     def _actors(self) -> dict[WorkerState, int]:
