@@ -83,10 +83,9 @@ def load_of(state: State) -> Load:
         in_flight = len(worker.processing) - worker.blocked
         if in_flight:
             silent_s = state.now - worker.last_report  # so long at least does what runs there take
-            running = min(in_flight, worker.nthreads)
             unknown = sum(known_s(task.function) is None for task in islice(worker.processing, SAMPLE))
             runnable += in_flight
-            work_s += max(worker.occupancy_s + unknown * UNKNOWN_S, running * silent_s if in_flight <= running else in_flight * silent_s)
+            work_s += max(worker.occupancy_s + unknown * max(UNKNOWN_S, silent_s), min(in_flight, worker.nthreads) * silent_s)
     can_run = [queue for restriction, queue in state.restricted.items() if not restriction[1] or _offered(staying, restriction[1])]
     for queue in (state.ready, *can_run):
         runnable += queue.length
@@ -131,9 +130,10 @@ class Adaptation:
         self.wish: Wish | None = None  # None: nobody has asked
         self.told = 0  # the number that was told last
         self.look_at: float | None = None
-        self._looked_at = 0.0
+        self._looked_at = self._told_at = 0.0
         self._low_since: float | None = None  # since when the number has been lower than what was told
         self._low = 0  # the highest since then
+        self._patience_s = 0.0  # when the number is told again because too many are still there; doubles each time
         self.ops: dict[str, Callable[[ClientState, dict[str, Any]], Any]] = {"adapt": self.adapt, "adapt_off": self.adapt_off}
 
     def adapt(self, client: ClientState, args: dict[str, Any]) -> int:
@@ -145,7 +145,8 @@ class Adaptation:
             raise BadRequest(f"intervals and counts are greater than nothing: {wish}")
         self.wish = wish
         self._low_since = None
-        self._looked_at = self.state.now
+        self._looked_at = self._told_at = self.state.now
+        self._patience_s = wish.interval_s
         self.look_at = self.state.now + wish.interval_s
         self.told = max(wanted(load_of(self.state), wish), min(len(self.state.workers), wish.maximum or len(self.state.workers)))
         return self.told
@@ -176,8 +177,10 @@ class Adaptation:
         elif n == self.told:
             self._low_since = None
             if load.workers > max(n, load.busy):  # some did not go when they were to
-                self._tell(n)
-                self.look_at = now + wish.interval_s
+                if now >= self._told_at + self._patience_s:
+                    self._tell(n)
+                    self._patience_s *= 2
+                self.look_at = self._told_at + self._patience_s
         else:
             if self._low_since is None:
                 self._low_since, self._low = now, n
@@ -185,6 +188,7 @@ class Adaptation:
             until = self._low_since + wish.interval_s * wish.wait_count
             if now >= until:
                 self._tell(self._low)
+                self._patience_s = wish.interval_s
                 self.look_at = now + wish.interval_s
             else:
                 self.look_at = min(until, now + wish.interval_s)
@@ -193,5 +197,6 @@ class Adaptation:
 
     def _tell(self, n: int) -> None:
         self.told = n
+        self._told_at = self.state.now
         self._low_since = None
         post.notice(self.state, TOPIC, n)
