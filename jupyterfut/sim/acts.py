@@ -80,6 +80,16 @@ class Director:
         return 5_000 if self.rng.random() < 0.1 else 40
 
 
+def with_actors(rng: Random, program: Program) -> None:
+    """For every third seed: some calls make actors. What is their value here is their description, which is all that ever travels of one."""
+    if rng.random() < 0.67:
+        return
+    share = rng.choice((0.05, 0.2))
+    for key, call in list(program.calls.items()):
+        if call.body == "value" and rng.random() < share:
+            program.calls[key] = replace(call, options=call.options._replace(actor=True), nbytes=40)
+
+
 def limit_of(name: str) -> int:
     """How often this lock, semaphore, or name of a multilock may be held at once."""
     return LEASES.get(name, 1)

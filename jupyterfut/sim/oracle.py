@@ -57,6 +57,7 @@ class Oracle:
         self.resolved_records: dict[Record, str] = {}
         self.resolutions = 0
         self.retired: set[PeerId] = set()  # workers that were sent away in order, after all that only they held was copied
+        self.actors: dict[Key, PeerId] = {}  # actors that live, and where
         self._sent: dict[PeerId, dict[Key, int]] = {}  # scheduler's peer -> key -> attempt: sent and not answered
         self._values: dict[Key, int | None] = {}
         self._closures: dict[Key, frozenset[Key]] = {}
@@ -99,6 +100,11 @@ class Oracle:
             closure = self._closures[key] = frozenset(found)
         return closure
 
+    def is_actor(self, key: Key) -> bool:
+        """Whether the call makes an actor."""
+        call = self.program.calls.get(key)
+        return call is not None and call.options.actor
+
     # --- what the fates and the users do
 
     def run_starts(self, key: Key) -> int:
@@ -132,6 +138,8 @@ class Oracle:
         """All that was known is gone: sessions, scattered data."""
         self.schedulers_died += 1
         self.shaken.update(self.program.data)
+        self.shaken.update(key for key in self.program.calls if self.is_actor(key))
+        self.actors.clear()
         self._sent.clear()
         self.kept_keys.clear()
 
@@ -167,6 +175,13 @@ class Oracle:
             for key, attempt in zip(message.keys, message.attempts, strict=True):
                 sent[key] = attempt
                 self.attempts[key] += 1
+                assert key not in self.actors, f"the actor {key} lives, and is made again"
+            moved = [key for key in message.where if self.is_actor(key)]
+            assert not moved, f"the actors {moved} are to be fetched"
+        elif type(message) is m.ReleaseData:
+            for key in message.keys:
+                if self.actors.get(key) == peer:
+                    del self.actors[key]
         elif type(message) is m.Goodbye:
             self.retired.add(peer)
 
@@ -179,6 +194,9 @@ class Oracle:
                 for key, attempt in zip(message[0], message[1], strict=True):
                     if sent.get(key) == attempt:
                         del sent[key]
+                        if kind is m.TasksDone and self.is_actor(key):
+                            self.actors[key] = peer
+                            self.homes[key] = {self.world.scheduler.workers[peer][1]: None}
         elif kind is m.ReplicasAdded:
             for key in message[0]:
                 if key in self.program.data and peer in self.world.scheduler.workers:
@@ -189,6 +207,9 @@ class Oracle:
     def scheduler_loses(self, peer: PeerId, worker: SimWorker) -> None:
         """The scheduler's stream to a worker ends: what only that worker holds may be lost."""
         sent = self._sent.pop(peer, {})
+        for key in [key for key, home in self.actors.items() if home == peer]:
+            del self.actors[key]
+            self.shaken.add(key)
         if peer in self.retired:
             self.retired.discard(peer)
             self.told_again.update(sent)  # their time was over: they run again
@@ -231,6 +252,7 @@ class Oracle:
         elif client.worker is None:  # a task may run on when its own key is wanted no more; what it then hears is between it and nobody
             lost = self.closure(key) & (self.shaken | self.loose | (self.cancelled_keys if key in self.carried else set()))
             assert lost, f"{client}: {key} is lost ({record.reason}); nothing that it stands on was"
+            assert record.reason, f"{client}: {key} is lost, and nobody says why"
 
     def reopened(self, client: SimClient, record: Record) -> None:
         """A record is pending again."""
@@ -270,8 +292,10 @@ class Oracle:
             assert any(other in failure.text for other in closure), f"{where}: it names no task"
         elif failure.kind == "CancelledError":
             assert closure & self.loose or self._may_be_cancelled(client, closure), f"{where}: nobody cancelled"
-        elif failure.kind in ("LostData", "NoSuchKey"):
+        elif failure.kind in ("LostData", "NoSuchKey", "ActorLost"):
             assert closure & (self.shaken | self.loose), f"{where}: nothing was lost"
+            assert (failure.kind == "ActorLost") == self.is_actor(failure.key), f"{where}: that is not what was lost"
+            assert "worker" in failure.text or failure.kind != "ActorLost", f"{where}: it does not say why"
         else:
             raise AssertionError(f"{where}: no such error is in the program")
 

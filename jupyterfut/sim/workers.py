@@ -349,7 +349,9 @@ class SimWorker(Node):
 
     def spoil(self) -> None:
         """Half of the results that this worker has written to its disk cannot be read any more."""
-        self.spoiled.update(key for key in self.store if key in self.world.program.calls and self.world.rng.random() < 0.5)
+        program, oracle = self.world.program, self.world.oracle
+        written = [key for key in self.store if key in program.calls and not oracle.is_actor(key)]
+        self.spoiled.update(key for key in written if self.world.rng.random() < 0.5)
 
     def on_fetch(self, effect: ev.Fetch) -> None:
         self.world.fetch(self, effect.address, effect.keys, partial(self._fetched, effect.request))

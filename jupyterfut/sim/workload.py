@@ -376,7 +376,7 @@ def random_plan(seed: int, *, faults: bool = True) -> Plan:
     >>> random_plan(7).script == random_plan(7).script
     True
     """
-    from jupyterfut.sim.acts import with_acts
+    from jupyterfut.sim.acts import with_actors, with_acts
     from jupyterfut.sim.faults import random_faults
     from jupyterfut.sim.placing import placing_steps
 
@@ -411,6 +411,7 @@ def random_plan(seed: int, *, faults: bool = True) -> Plan:
     for client in range(clients):
         if rng.random() < 0.08:
             author.script.append(Step(rng.uniform(0.0, horizon + 1.0), client, "leave"))
+    with_actors(Random(seed + 5_000_003), author.program)
     author.script += with_acts(Random(seed + 4_000_003), author.program, clients, horizon)
     author.script += placing_steps(Random(seed + 3_000_003), clients, horizon, everything, author.program)
     author.script.sort(key=lambda step: step.at)

@@ -291,6 +291,8 @@ class World:
 
     def fetch(self, asker: SimWorker | SimClient, address: str, keys: list[Key], answer: Callable[[dict[Key, Payload] | None, str], None]) -> None:
         """Ask a worker's data server; `answer(found, "")` or `answer(None, reason)`, once."""
+        actors = [key for key in keys if self.oracle.is_actor(key)]
+        assert not actors, f"{asker} fetches the actors {actors}"
         holder = self.by_address.get(Address(address))
         if holder is None or not holder.alive:
             asker.after(self.network.delay(), answer, None, f"nobody listens at {address}")
