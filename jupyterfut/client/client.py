@@ -193,6 +193,13 @@ class Client(Placing, Administration, TalkingBack, Graphs, ClientLife):
         A key that another client wants as well stays alive for that client, unless `force`. `reason` (or `msg`) becomes part of the error.
         Blocks until the scheduler has answered, so that dependants are cancelled too when it returns; or returns an awaitable. (The cancelling
         itself is not put off.)
+
+        >>> with Client(processes=False) as client:
+        ...     first = client.submit(abs, -1)
+        ...     second = client.submit(abs, first)
+        ...     client.cancel(first, reason="no longer needed")
+        ...     second.status
+        'cancelled'
         """
         records = [future._record for future in futures_within(futures, "cancel")]
         text_of_reason = reason if reason is not None else msg if msg is not None else "cancelled by its client"
@@ -203,6 +210,19 @@ class Client(Placing, Administration, TalkingBack, Graphs, ClientLife):
         left alone.
 
         Blocks for one answer of the scheduler, or returns an awaitable.
+
+        >>> weather = ["rain"]
+        >>> def walk():
+        ...     if weather[-1] == "rain":
+        ...         raise ValueError("too wet")
+        ...     return "home again"
+        >>> with Client(processes=False) as client:
+        ...     future = client.submit(walk, pure=False)
+        ...     error = future.exception()
+        ...     weather.append("sun")
+        ...     client.retry([future])
+        ...     error, future.result()
+        (ValueError('too wet'), 'home again')
         """
         return self._tell(ev.Retry([future._record for future in futures_within(futures, "retry")]))
 
@@ -228,7 +248,14 @@ class Client(Placing, Administration, TalkingBack, Graphs, ClientLife):
         return info.scheduler_info(self)
 
     def who_has(self, futures: Any = None) -> Any:
-        """{key: [addresses of workers that hold its result]}, of all keys or of these futures (or keys). Blocks, or returns an awaitable."""
+        """{key: [addresses of workers that hold its result]}, of all keys or of these futures (or keys). Blocks, or returns an awaitable.
+
+        >>> with Client(processes=False, n_workers=2) as client:
+        ...     future = client.submit(bytes, 100_000, key="zeros", workers="1")
+        ...     size = len(future.result())
+        ...     client.who_has(future) == {"zeros": [client.cluster.workers["1"].address]}
+        True
+        """
         return info.who_has(self, futures)
 
     def has_what(self, workers: Any = None) -> Any:
@@ -240,7 +267,12 @@ class Client(Placing, Administration, TalkingBack, Graphs, ClientLife):
         return info.processing(self, workers)
 
     def nthreads(self, workers: Any = None) -> Any:
-        """{worker's address: its number of threads}. Blocks, or returns an awaitable."""
+        """{worker's address: its number of threads}. Blocks, or returns an awaitable.
+
+        >>> with Client(processes=False, n_workers=2, threads_per_worker=3) as client:
+        ...     list(client.nthreads().values())
+        [3, 3]
+        """
         return info.nthreads(self, workers)
 
     ncores = nthreads
@@ -251,11 +283,22 @@ class Client(Placing, Administration, TalkingBack, Graphs, ClientLife):
 
     def story(self, *keys_or_futures: Any) -> Any:
         """What the scheduler's journal says of these keys: lists of [time, key, what happened, detail], oldest first. Blocks, or returns an
-        awaitable."""
+        awaitable.
+
+        >>> with Client(processes=False) as client:
+        ...     future = client.submit(abs, -1, key="one")
+        ...     value = future.result()
+        ...     [key for _, key, *_ in client.story(future)][0]
+        'one'
+        """
         return info.story(self, keys_or_futures)
 
     def wait_for_workers(self, n_workers: Any = 1, timeout: Timeout = None) -> Any:
-        """Wait until the cluster has at least `n_workers` workers. Blocks, or returns an awaitable. Raises `TimeoutError`."""
+        """Wait until the cluster has at least `n_workers` workers. Blocks, or returns an awaitable. Raises `TimeoutError`.
+
+        >>> with Client(processes=False, n_workers=2) as client:
+        ...     client.wait_for_workers(2, timeout="10 s")
+        """
         return info.wait_for_workers(self, n_workers, timeout)
 
     def _why_pending(self, future: Future) -> str:

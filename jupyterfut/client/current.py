@@ -57,7 +57,13 @@ def open_clients() -> list[Client]:
 
 
 def default_client() -> Client:
-    """The client of the innermost `as_current()` block, else the one made last and still open. Raises ValueError when there is none. Never blocks."""
+    """The client of the innermost `as_current()` block, else the one made last and still open. Raises ValueError when there is none. Never blocks.
+
+    >>> from jupyterfut import Client
+    >>> with Client(processes=False) as client:
+    ...     default_client() is client
+    True
+    """
     client = chosen.get()
     if client is not None and client.status == "running":
         return client
@@ -72,6 +78,14 @@ def get_client(address: str | None = None, timeout: Timeout = None) -> Client:
 
     address: a client of the cluster at this address; one is made if there is none. timeout: for making it.
     Raises ValueError when there is no client and no address. Blocks only if it has to connect.
+
+    >>> from jupyterfut import Client
+    >>> def total(n):
+    ...     client = get_client()
+    ...     return sum(client.gather(client.map(abs, range(-n, 0))))
+    >>> with Client(processes=False) as client:
+    ...     client.submit(total, 4).result()
+    10
     """
     client = chosen.get()
     if client is None or client.status != "running":
@@ -151,6 +165,18 @@ def secede() -> None:
 
     A task that waits for futures does not need this: it counts as seceded while it waits. It is for tasks that wait for something else, or watch
     for a long time. Raises ValueError outside of tasks.
+
+    >>> import threading
+    >>> from jupyterfut import Client
+    >>> rung = threading.Event()
+    >>> def watch_the_bell():
+    ...     secede()
+    ...     return rung.wait(timeout=60)
+    >>> with Client(processes=False, n_workers=1, threads_per_worker=1) as client:
+    ...     watching = client.submit(watch_the_bell, pure=False)
+    ...     client.submit(rung.set, pure=False).result()  # the one thread is free for it
+    ...     watching.result()
+    True
     """
     _task("secede()").secede()
 

@@ -168,6 +168,12 @@ def futures_of(obj: object, client: Client | None = None) -> list[Future]:
     order.
 
     `client`: only this client's. Raises `CancelledError` if one of them is cancelled, as `dask.distributed` does.
+
+    >>> from jupyterfut import Client
+    >>> with Client(processes=False) as client:
+    ...     a, b = client.map(abs, [-1, -2])
+    ...     futures_of({"first": a, "others": [b, 3]}) == [a, b]
+    True
     """
     futures = [future for future in _walk(obj) if client is None or future._client is client]
     cancelled = [future.key for future in futures if future.status == "cancelled"]

@@ -350,7 +350,14 @@ class ClientLife:
     @contextmanager
     def as_current(self) -> Iterator[Self]:
         """Inside the block `get_client()` and `default_client()` give this client. Blocks nest as a stack, local to the thread and to the asyncio
-        task."""
+        task.
+
+        >>> from jupyterfut import Client, get_client
+        >>> with Client(processes=False) as one, Client(processes=False) as other:
+        ...     with one.as_current():
+        ...         get_client() is one
+        True
+        """
         token = current.chosen.set(cast("Client", self))
         try:
             yield self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import jupyterfut
 from jupyterfut import plugins
 from jupyterfut._version import __version__
 
@@ -42,6 +44,23 @@ def test_links_lead_to_a_place(page: Path) -> None:
 def test_generated_pages_are_current() -> None:
     done = subprocess.run([sys.executable, str(ROOT / "docs" / "generate.py"), "--check"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_everything_public_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each public name and each of its methods has a docstring, and a place in the reference. (The examples in them are run by `--doctest-modules`.)"""
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    import reference_pages
+
+    entries = reference_pages.entries()
+    placed = {name for entry in entries for name in (entry.name, *entry.aliases)}
+    assert {name for name in jupyterfut.__all__ if not name.startswith("__")} - {"errors"} <= placed
+    silent = [entry.name for entry in entries if not reference_pages.own_doc(entry.value)]
+    for entry in entries:
+        for base in entry.value.__mro__ if isinstance(entry.value, type) else ():
+            if base.__module__.startswith("jupyterfut."):
+                methods = {name for name, member in vars(base).items() if callable(member) and not name.startswith("_")}
+                silent += [f"{entry.name}.{name}" for name in methods if not inspect.getdoc(getattr(entry.value, name))]
+    assert not silent
 
 
 def test_every_decision_is_listed() -> None:
