@@ -67,7 +67,7 @@ class Session:
         self.on_new_conversation: Callable[[], None] | None = None  # a scheduler that knew nothing of this client has taken it in
         self.local = False  # objects travel by reference
         self.listeners: dict[str, tuple[Callable[[Any], object], ...]] = {}  # to notices, by topic
-        self.at_welcome: list[Callable[[], object]] = []  # to be called, on the loop, when a scheduler begins anew with us and knows nothing
+        self.at_welcome: list[Callable[[], object]] = []  # to be called, on the loop, when a scheduler has forgotten us and begins anew
         self.at_end: list[Callable[[str], object]] = []  # to be called, on the loop, when the session is over, with the reason
         self._performers: dict[type, Callable[[Any], None]] = {
             ev.Resolved: self._perform_resolved,
@@ -371,8 +371,9 @@ class Session:
                     self.post(ev.Ask(_ignore, "subscribe", {"topic": topic}))
             if self.on_new_conversation is not None:
                 self.on_new_conversation()
-            for tell in self.at_welcome:
-                tell()
+            if self.state.conversation > 1:
+                for tell in self.at_welcome:
+                    tell()
 
     def _perform_noticed(self, effect: ev.Noticed) -> None:
         for topic, value in zip(effect.topics, effect.values, strict=True):
