@@ -47,7 +47,7 @@ def test_generated_pages_are_current() -> None:
 
 
 def test_everything_public_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each public name and each of its methods has a docstring, and a place in the reference. (The examples in them are run by `--doctest-modules`.)"""
+    """Each public name and each of its methods has a docstring, and a place in the reference. (Their examples run as doctests.)"""
     monkeypatch.syspath_prepend(str(ROOT / "docs"))
     import reference_pages
 
