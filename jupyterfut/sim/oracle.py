@@ -301,6 +301,14 @@ class Oracle:
 
     # --- at the end
 
+    def check_actors(self) -> None:
+        """Whoever has a future of an actor that is gone has heard of it."""
+        for client in self.world.clients:
+            if client.alive and not client.left and client.road.open:
+                for record in client.machine.state.records.values():
+                    gone = self.is_actor(record.key) and record.status == "finished" and record.key not in self.actors
+                    assert not gone, f"{client} believes that {record.key} lives"
+
     def check_kept(self) -> None:
         """What was fired and forgotten has run to its end (or could not)."""
         for key in self.kept_keys:

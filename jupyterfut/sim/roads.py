@@ -31,7 +31,7 @@ class Road:
         self.session = Session()
         self.away_until = 0.0
         self._opening = False  # `ClientHello` is about to be sent
-        self._open = False  # the scheduler's first frame on this link is here
+        self.open = False  # the scheduler's first frame on this link is here
         self._closed = False
 
     def connect(self) -> None:
@@ -44,7 +44,7 @@ class Road:
             return
         self.link = world.network.connect(self.client.name, world.scheduler, self)
         world.scheduler.accept_client(self.link)
-        self._open = False
+        self.open = False
         self._opening = True
         self.client.connect()
         assert not self._opening, f"{self.client} did not say hello at once"
@@ -58,7 +58,7 @@ class Road:
             self.link.send(1, self.session.opening([message]))
             return
         frame = self.session.send([message])
-        if self.link is not None and self._open:
+        if self.link is not None and self.open:
             self.link.send(1, frame)
 
     def close(self) -> None:
@@ -84,12 +84,12 @@ class Road:
         for frame in frames:
             if link is not self.link:
                 return
-            if not self._open:
+            if not self.open:
                 self._first(link, frame)
             else:
                 for message in self.session.receive(frame):
                     self.client.post(Received(PeerId(0), message))
-        if link is self.link and self._open and self.session.ack_due:
+        if link is self.link and self.open and self.session.ack_due:
             link.send(1, self.session.ack())
 
     def _first(self, link: Link, frame: NumberedFrame) -> None:
@@ -101,7 +101,7 @@ class Road:
             self.session = Session()
         for message in self.session.receive(frame):
             self.client.post(Received(PeerId(0), message))
-        self._open = True
+        self.open = True
         for again in self.session.resume(frame.acknowledged):
             link.send(1, again)
 
@@ -112,7 +112,7 @@ class Road:
     def _lost(self, link: Link, reason: str) -> None:
         if link is self.link:
             self.link = None
-            self._open = False
+            self.open = False
             self.client.after(0.01 + 0.5 * self.world.rng.random(), self.connect)
 
 

@@ -53,6 +53,7 @@ class Run:
         world.run(until=self._resolved, limit_s=patience_s)
         rest.check_machines(world)
         world.run(for_s=1.0)  # the last tasks end as well
+        world.oracle.check_actors()
         rest.settle(world, leaving=self.plan.seed, limit_s=rest.REST_S + 2 * work_s, usher=self.usher)
         world.oracle.check_kept()
         if not self.plan.faults:
