@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from jupyterfut.client.futures import Future as Task
     from jupyterfut.client.printing import print, warn  # noqa: A004
     from jupyterfut.client.progress import progress
+    from jupyterfut.client.report import performance_report
     from jupyterfut.client.task_stream import get_task_stream
     from jupyterfut.client.waiting import as_completed, wait
     from jupyterfut.comm.security import Security
@@ -66,6 +67,7 @@ _HOME_OF = {
     "warn": "client.printing",
     "progress": "client.progress",
     "get_task_stream": "client.task_stream",
+    "performance_report": "client.report",
     "as_completed": "client.waiting",
     "wait": "client.waiting",
     "Queue": "coord.queue",
@@ -139,6 +141,7 @@ __all__ = [
     "get_worker",
     "local_client",
     "local_executor",
+    "performance_report",
     "print",
     "progress",
     "rejoin",

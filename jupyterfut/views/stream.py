@@ -97,6 +97,7 @@ def svg(spans: Sequence[Span], colours: dict[str, str]) -> str:
     lanes = _lanes(spans)
     shown = dict(list(lanes.items())[:LANES_SHOWN])
     y = 20
+    lanes_drawn: list[str] = []
     parts: list[str] = []
     worker = None
     for (name, thread), members in shown.items():
@@ -104,10 +105,9 @@ def svg(spans: Sequence[Span], colours: dict[str, str]) -> str:
             y += 5 if worker is not None else 0
             worker = name
             parts.append(f'<text class="w" x="0" y="{y + LANE - 3}">{escape(_short(name))}</text>')
-        label = "transfers" if thread == 0 else ""
-        if label:
-            parts.append(f'<text x="{GUTTER - 8}" y="{y + LANE - 3}" text-anchor="end">{label}</text>')
-        parts.append(f'<rect class="l" x="{GUTTER}" y="{y}" width="{WIDTH - GUTTER - 8}" height="{LANE}" rx="2"/>')
+        if thread == 0:
+            parts.append(f'<text x="{GUTTER - 8}" y="{y + LANE - 3}" text-anchor="end">transfers</text>')
+        lanes_drawn.append(f'<rect class="l" x="{GUTTER}" y="{y}" width="{WIDTH - GUTTER - 8}" height="{LANE}" rx="2"/>')
         parts.extend(_bars(members, began, scale, y, colours))
         y += LANE + GAP
     if len(lanes) > len(shown):
@@ -117,7 +117,7 @@ def svg(spans: Sequence[Span], colours: dict[str, str]) -> str:
     title = f"{count(sum(span.action == 'compute' for span in spans), 'task')} in {format_seconds(lasted)}"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y + 4}" role="img" aria-label="{escape(title)}">'
-        f"{grid}{''.join(parts)}</svg>"
+        f"{''.join(lanes_drawn)}{grid}{''.join(parts)}</svg>"
     )
 
 
@@ -131,42 +131,49 @@ def _lanes(spans: Iterable[Span]) -> dict[tuple[str, int], list[Span]]:
     lanes: dict[tuple[str, int], list[Span]] = {}
     for span in spans:
         lanes.setdefault((span.worker, 0 if span.action == "transfer" else span.thread or 1), []).append(span)
-    ordered = sorted(lanes, key=lambda lane: (_natural(lane[0]), lane[1] == 0, min(span.start for span in lanes[lane])))
+    ordered = sorted(lanes, key=lambda lane: (natural(lane[0]), lane[1] == 0, min(span.start for span in lanes[lane])))
     return {lane: sorted(lanes[lane], key=lambda span: span.start) for lane in ordered}
 
 
 def _bars(spans: list[Span], began: float, scale: float, y: int, colours: dict[str, str]) -> Iterable[str]:
-    """One bar for each span; neighbours of one colour that lie closer than can be seen are one."""
+    """One bar for each span. Those of one colour that touch while they are narrow are one; so are all that begin within one pixel."""
     left = right = -1.0
     colour = ""
     members: list[Span] = []
     for span in spans:
         x0, x1 = (span.start - began) * scale, (span.stop - began) * scale
-        own = FAILED if not span.ok else TRANSFER if span.action == "transfer" else colours.get(span.prefix, OTHERS)
-        narrow = x1 - x0 < 2 * NARROW or right - left < 2 * NARROW
-        if members and own == colour and narrow and x0 - right < NARROW:
+        own = _colour(span, colours)
+        narrow = x1 - x0 < 2 * NARROW
+        if members and narrow and (x0 - left < 1.0 or (own == colour and x0 - right < NARROW)):
             right = max(right, x1)
             members.append(span)
             continue
         if members:
-            yield _bar(members, left, right, y, colour)
+            yield _bar(members, left, right, y, colours)
         left, right, colour, members = x0, x1, own, [span]
     if members:
-        yield _bar(members, left, right, y, colour)
+        yield _bar(members, left, right, y, colours)
 
 
-def _bar(spans: list[Span], left: float, right: float, y: int, colour: str) -> str:
+def _colour(span: Span, colours: dict[str, str]) -> str:
+    return FAILED if not span.ok else TRANSFER if span.action == "transfer" else colours.get(span.prefix, OTHERS)
+
+
+def _bar(spans: list[Span], left: float, right: float, y: int, colours: dict[str, str]) -> str:
+    longest = max(spans, key=lambda span: (not span.ok, span.stop - span.start))  # a failure is seen, however short
+    total = format_seconds(sum(span.stop - span.start for span in spans))
     if len(spans) == 1:
-        span = spans[0]
-        said = f"{span.key}\n{format_seconds(span.stop - span.start)}"
-        said += f", {format_bytes(span.nbytes)}" if span.nbytes else ""
-        said += "" if span.ok else ", failed"
-        said = f"transfer of {said}" if span.action == "transfer" else said
+        said = f"{longest.key}\n{total}"
+        said += f", {format_bytes(longest.nbytes)}" if longest.nbytes else ""
+        said += "" if longest.ok else ", failed"
+        said = f"transfer of {said}" if longest.action == "transfer" else said
     else:
-        said = f"{len(spans):,} x {spans[0].prefix}, {format_seconds(sum(span.stop - span.start for span in spans))} in all"
+        kinds = list(dict.fromkeys(span.prefix for span in spans))
+        said = f"{len(spans):,} x {', '.join(kinds[:3])}{', ...' if len(kinds) > 3 else ''}, {total} in all"
     width = max(right - left, NARROW)
+    fill = _colour(longest, colours)
     return (
-        f'<rect x="{GUTTER + left:.1f}" y="{y}" width="{width:.1f}" height="{LANE}" rx="{min(2.0, width / 3):.1f}" fill="{colour}">'
+        f'<rect x="{GUTTER + left:.1f}" y="{y}" width="{width:.1f}" height="{LANE}" rx="{min(2.0, width / 3):.1f}" fill="{fill}">'
         f"<title>{escape(said)}</title></rect>"
     )
 
@@ -206,7 +213,8 @@ def _ticks(lasted: float, most: int = 8) -> list[float]:
     return [round(i * step, 9) for i in range(int(lasted / step + 1e-9) + 1)]
 
 
-def _natural(name: str) -> tuple[int, int, str]:
+def natural(name: str) -> tuple[int, int, str]:
+    """For sorting workers: 10 after 9, and names after numbers."""
     return (0, int(name), "") if name.isdecimal() else (1, 0, name)
 
 

@@ -126,13 +126,13 @@ def format_bytes(n: float) -> str:
 def format_seconds(seconds: float) -> str:
     """A duration for people.
 
-    >>> [format_seconds(s) for s in (0.0000042, 0.0123, 1.5, 42, 125, 7322)]
-    ['4 µs', '12.3 ms', '1.50 s', '42.0 s', '2:05 min', '2:02:02 h']
+    >>> [format_seconds(s) for s in (0.0000042, 0.0123, 0.25, 1.5, 42, 125, 7322)]
+    ['4 µs', '12.3 ms', '250 ms', '1.50 s', '42.0 s', '2:05 min', '2:02:02 h']
     """
-    if seconds < 0.001:
+    if seconds < 0.0009995:
         return f"{seconds * 1e6:.0f} µs"
     if seconds < 1:
-        return f"{seconds * 1e3:.3g} ms"
+        return f"{seconds * 1e3:.{0 if seconds >= 0.1 else 1}f} ms"
     if seconds < 60:
         return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jupyterfut import Client, get_client, get_task_stream
+from jupyterfut import Client, get_client, get_task_stream, performance_report
 
 
 @pytest.fixture
@@ -150,3 +150,49 @@ def test_two_threads_are_two_lanes(client: Client) -> None:
     with get_task_stream() as ts:
         client.gather([client.submit(barrier.wait, 30, workers=worker, pure=False) for worker in client.nthreads()])
     assert len({row["thread"] for row in ts.data}) == 2
+
+
+# --- performance_report
+
+
+def test_a_report_is_one_file_with_everything(client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    with performance_report(filename=path):
+        futures = client.map(work, range(20))
+        failing = client.submit(lambda: 1 / 0)
+        client.gather(futures)
+        failing.exception()
+    page = path.read_text(encoding="utf-8")
+    assert "<b>21</b><span>tasks</span>" in page
+    assert "<b class=bad>1</b><span>failed</span>" in page
+    assert "with performance_report(filename=path):\n    futures = client.map(work, range(20))" in page
+    assert "page = path.read_text" not in page
+    everywhere(client)
+    assert rows_of_workers(client) == [None, None]
+
+
+def test_a_block_that_raises_has_a_report_too(client: Client, tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        with performance_report(filename=tmp_path / "report.html"):
+            client.submit(lambda: 1 / 0).result()
+    assert "failed" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_report_that_cannot_be_written_is_refused_first(client: Client, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        with performance_report(filename=tmp_path / "nowhere" / "report.html"):
+            pytest.fail("the block must not run")
+    assert rows_of_workers(client) == [None, None]
+
+
+def test_a_report_of_an_asynchronous_client(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with Client(processes=False, n_workers=1, threads_per_worker=1, asynchronous=True) as client:
+            with client.as_current():
+                with pytest.raises(TypeError, match="async with"):
+                    performance_report(filename=tmp_path / "report.html").__enter__()
+                async with performance_report(filename=tmp_path / "report.html"):
+                    await client.submit(work, 1)
+
+    asyncio.run(main())
+    assert "<b>1</b><span>task</span>" in (tmp_path / "report.html").read_text(encoding="utf-8")
