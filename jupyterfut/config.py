@@ -91,6 +91,7 @@ class SchedulerSettings(NamedTuple):
     worker_ttl_s: Annotated[float, "s", "a worker that has said nothing for so long counts as lost"] = 60.0
     allowed_failures: Annotated[int, "", "after so many deaths of workers under one task it fails with KilledWorker"] = 3
     journal_entries: Annotated[int, "", "how many events are kept for `story`"] = 100_000
+    log_lines: Annotated[int, "", "how many log lines are kept for `Client.get_scheduler_logs`"] = 10_000
     allow_run: Annotated[
         str, "auto|yes|no", "whether clients may run functions and plugins in the scheduler; auto: in one that a client or program starts for itself"
     ] = "auto"
@@ -105,6 +106,9 @@ class WorkerSettings(NamedTuple):
     heartbeat_s: Annotated[float, "s", "how often a worker reports that it lives, and its metrics"] = 2.0
     memory_spill: Annotated[float, "share", "of the memory limit: from here results are written to disk"] = 0.7
     memory_pause: Annotated[float, "share", "of the memory limit: from here one task runs at a time"] = 0.8
+    profile_interval_s: Annotated[float, "s", "how often the profiler looks at what tasks are doing; 0: never"] = 0.01
+    profile_slice_s: Annotated[float, "s", "how finely `Client.profile(start=, stop=)` can tell times apart"] = 1.0
+    log_lines: Annotated[int, "", "how many log lines a worker, and a nanny, keeps for `Client.get_worker_logs`"] = 1_000
     switch_interval_s: Annotated[float, "s", "in worker processes, how long a thread keeps the interpreter (`sys.setswitchinterval`)"] = 0.005
     local_directory: Annotated[str, "path", "where spilled results go; empty: the system's directory for temporary files"] = ""
 

@@ -50,10 +50,12 @@ def main(arguments: list[str]) -> int:
 
 
 async def _serve(args: argparse.Namespace, token: str) -> int:
+    from jupyterfut.runtime import logs
     from jupyterfut.runtime.process import on_stop_signals, relax_gc
     from jupyterfut.runtime.scheduler_server import Scheduler
 
     relax_gc()
+    logs.tell_more()
     stop = asyncio.Event()
     on_stop_signals(asyncio.get_running_loop(), stop.set)
     allow_run = args.allow_run or config.settings().scheduler.allow_run == "yes"

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from jupyterfut.cli import options
 from jupyterfut.errors import ConfigError
-from jupyterfut.runtime import connections, interfaces
+from jupyterfut.runtime import connections, interfaces, logs
 from jupyterfut.runtime.host import new_event_loop
 from jupyterfut.runtime.process import cpu_count, on_stop_signals, parse_memory_limit
 
@@ -80,6 +80,7 @@ async def _serve(args: argparse.Namespace, address: str, security: Security) -> 
     on_stop_signals(asyncio.get_running_loop(), stop.set)
     parts = urlsplit(address)
     host = args.host or interfaces.interface_towards(parts.hostname or "", parts.port or 0)
+    logs.tell_more()
     servers = _servers(args, address, security, host)
     try:
         work = asyncio.create_task(_work(servers, address))

@@ -9,9 +9,10 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from jupyterfut.client import everywhere, registering
+from jupyterfut.client import everywhere, registering, watching
 from jupyterfut.client.everywhere import OnError
 from jupyterfut.client.timeouts import Timeout
+from jupyterfut.client.watching import When
 
 if TYPE_CHECKING:
     from jupyterfut.client.client import Client
@@ -180,6 +181,102 @@ class Administration:
         ['OK']
         """
         return registering.restart_workers(_client(self), workers, timeout, raise_for_error)
+
+    # --- what workers are doing (`watching`)
+
+    def call_stack(self, futures: Any = None, keys: Any = None) -> Any:
+        """Where running tasks stand now: {worker's address: {key: frames}}, a frame as a string, the user's function first. Of all tasks, or of these
+        futures or keys; workers that run none of them are left out.
+
+        Blocks, or returns an awaitable. Raises TypeError for what is no future.
+
+        >>> import threading
+        >>> from jupyterfut import Client
+        >>> started, go = threading.Event(), threading.Event()
+        >>> def slow():
+        ...     started.set()
+        ...     go.wait()
+        >>> with Client(processes=False, n_workers=1) as client:
+        ...     future = client.submit(slow)
+        ...     _ = started.wait()
+        ...     ((key, frames),) = client.call_stack(future).popitem()[1].items()
+        ...     go.set()
+        >>> key == future.key, "in slow" in frames[0]
+        (True, True)
+        """
+        return watching.call_stack(_client(self), futures, keys)
+
+    def profile(
+        self,
+        key: str | None = None,
+        start: When = None,
+        stop: When = None,
+        workers: Any = None,
+        merge_workers: bool = True,
+        plot: bool | str = False,
+        filename: str | os.PathLike[str] | None = None,
+        server: bool = False,
+        scheduler: bool = False,
+    ) -> Any:
+        """What tasks have spent their time on: a tree of {"identifier", "description", "count", "children"}, as in dask.distributed. Workers look at
+        their running tasks every `worker.profile_interval_s` (10 ms) and count what they see.
+
+        key: only tasks with this prefix, such as "inc". start, stop: only between these times: seconds since the epoch, a `datetime`, or how long ago
+            ("10 s"); as finely as `worker.profile_slice_s`, and more coarsely what is long past. workers: addresses, hosts or names.
+        merge_workers: False gives {address: tree}.
+        filename: also write a flame graph there, as a self-contained HTML page. plot: True returns (tree, figure), of which the figure shows itself
+            in a notebook.
+        server, scheduler: are not offered (ValueError).
+
+        Blocks, or returns an awaitable. Raises FileNotFoundError for a directory that does not exist.
+
+        >>> from jupyterfut import Client
+        >>> def busy():
+        ...     from time import perf_counter
+        ...     end = perf_counter() + 0.3
+        ...     while perf_counter() < end:
+        ...         sum(range(1000))
+        >>> with Client(processes=False, n_workers=1) as client:
+        ...     client.submit(busy).result()
+        ...     tree = client.profile(key="busy")
+        >>> [node["description"]["name"] for node in tree["children"].values()]
+        ['busy']
+        """
+        return watching.profile(_client(self), key, start, stop, workers, merge_workers, plot, filename, server, scheduler)
+
+    def get_worker_logs(self, n: int | None = None, workers: Any = None, nanny: bool = False) -> Any:
+        """The newest log lines of workers, newest first: {address: [(level, text)]}. n: at most so many. nanny: of the nannies instead. A worker keeps
+        `worker.log_lines`. (In a cluster without processes, all workers share their lines.)
+
+        Blocks, or returns an awaitable. Raises ValueError for a number that makes no sense, or an unknown worker.
+        """
+        return watching.worker_logs(_client(self), n, workers, nanny)
+
+    def get_scheduler_logs(self, n: int | None = None) -> Any:
+        """The newest log lines of the scheduler, newest first: [(level, text)]. n: at most so many; it keeps `scheduler.log_lines`. Blocks, or returns
+        an awaitable.
+
+        >>> from jupyterfut import Client
+        >>> with Client(processes=False) as client:
+        ...     isinstance(client.get_scheduler_logs(n=3), list)
+        True
+        """
+        return watching.scheduler_logs(_client(self), n)
+
+    def get_versions(self, check: bool = False, packages: Any = None) -> Any:
+        """What runs where: {"client", "scheduler", "workers": {address: ...}}, each with `host` (Python, operating system, machine) and `packages`
+        (jupyterfut and what it needs; NumPy, pandas, dask and the like where they are loaded; and the `packages` that you name).
+
+        check: raise ValueError, with a table of them, when versions differ that should not: of Python (first two numbers), jupyterfut, msgpack,
+            cloudpickle, the `packages`, and what is loaded in several places.
+        Blocks, or returns an awaitable.
+
+        >>> from jupyterfut import Client
+        >>> with Client(processes=False) as client:
+        ...     sorted(client.get_versions(check=True))
+        ['client', 'scheduler', 'workers']
+        """
+        return watching.get_versions(_client(self), check, packages)
 
 
 def _client(mixin: Administration) -> Client:

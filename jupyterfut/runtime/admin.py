@@ -6,11 +6,14 @@ in the pool, and nobody counts it.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
+from jupyterfut.runtime import logs, versions
 from jupyterfut.runtime.context import at_worker
 from jupyterfut.runtime.data_server import Ops
+from jupyterfut.runtime.profiler import lines_of, stacks
 from jupyterfut.runtime.side_threads import call, in_thread, inject
 from jupyterfut.serde import dumps, loads
 from jupyterfut.wire.payload import Local, Payload
@@ -26,7 +29,9 @@ class WorkerAdmin:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self.ops: Ops = {"run": self.run}
+        self.ops: Ops = {
+            "run": self.run, "call_stack": self.call_stack, "profile": self.profile, "logs": self.logs, "versions": self.versions,
+        }  # fmt: skip
 
     async def run(self, args: dict[str, Any]) -> Payload | None:
         """Call a function; its result, pickled. With `wait` false: only begin, and log what it raises."""
@@ -46,6 +51,26 @@ class WorkerAdmin:
         if type(payload) is Local:
             return Local(value, 0)
         return dumps(value)
+
+    def call_stack(self, args: dict[str, Any]) -> dict[str, list[str]]:
+        """{key: frames as text} of the tasks that run now, or of these keys among them."""
+        keys = args.get("keys")
+        running = stacks(self._worker._executor)
+        return {call.key: lines_of(stack) for call, stack in running if keys is None or call.key in keys}
+
+    async def profile(self, args: dict[str, Any]) -> dict[str, Any]:
+        """What the profiler has seen."""
+        profiler = self._worker._executor.profiler
+        return await asyncio.to_thread(profiler.profile, args.get("start"), args.get("stop"), args.get("prefix"))
+
+    def logs(self, args: dict[str, Any]) -> list[list[str]]:
+        """The newest log lines. In a process of its own they are all the worker's."""
+        only = ("jupyterfut.worker",) if self._worker._local else ()
+        return logs.newest(args.get("n"), *only)
+
+    async def versions(self, args: dict[str, Any]) -> dict[str, Any]:
+        """What runs here."""
+        return await asyncio.to_thread(versions.versions, args.get("packages") or ())
 
     async def _logged(self, job: Any) -> None:
         try:

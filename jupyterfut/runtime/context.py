@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from time import perf_counter
-from typing import TYPE_CHECKING, Protocol
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jupyterfut.ids import Attempt, Key
 
@@ -105,12 +106,13 @@ class TaskContext:
 class Desk:
     """What one thread of an executor has in hand. The context is made when somebody asks, since few tasks do."""
 
-    __slots__ = ("call", "context", "make_context")
+    __slots__ = ("call", "context", "coroutine", "make_context")
 
     def __init__(self, make_context: Callable[[Call, bool], TaskContext]) -> None:
         self.make_context = make_context
         self.call: Call | None = None
         self.context: TaskContext | None = None
+        self.coroutine: CoroutineType[Any, Any, Any] | None = None  # of an `async def` task
 
 
 class _Here(threading.local):

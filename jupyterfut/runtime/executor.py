@@ -28,6 +28,7 @@ from jupyterfut.errors import Reschedule, SerializationError
 from jupyterfut.ids import Attempt, FunctionId, Key
 from jupyterfut.runtime.context import Desk, TaskContext, here, in_coroutine
 from jupyterfut.runtime.observer import Row
+from jupyterfut.runtime.profiler import Profiler
 from jupyterfut.runtime.store import Store, ValueLost
 from jupyterfut.serde import dumps_result, failure_from_exception, forget_function, loads, loads_call, loads_function, sizeof, type_name
 from jupyterfut.serde.calls import local_call
@@ -86,12 +87,13 @@ class Executor:
     """`nthreads` places and the threads on them. Threads start with the first call that needs them.
 
     `on_actor(call, value)` takes in what a task with `actor=True` has returned, and gives what is to count as its result; in the call's thread.
+    `profile_s`: how often the profiler looks (0: never), and the length of its slices of time, in seconds.
     `wake()` is called, from any thread, when `outcomes` has got something and nobody was told since the last `take()`.
     """
 
     def __init__(
         self, worker: Worker, client_link: ClientLink, store: Store, nthreads: int, name: str, *, local: bool, wake: Callable[[], None],
-        on_actor: Callable[[Call, Any], Payload],
+        on_actor: Callable[[Call, Any], Payload], profile_s: tuple[float, float] = (0.0, 1.0),
     ) -> None:
         self.outcomes: deque[Outcome] = deque()
         self.rows: deque[Row] | None = None  #: of calls that ended, when somebody wants them
@@ -119,6 +121,9 @@ class Executor:
         self._coroutines: set[concurrent.futures.Future[Any]] = set()
         self._on_last_end: Callable[[], object] | None = None
         self._closed = False
+        self.desks: dict[int, Desk] = {}  #: by the identity of their threads
+        self.bottom = Executor._run.__code__  #: the frames above this one are the user's
+        self.profiler = Profiler(self, f"{name}-profile", *profile_s)
 
     # --- for the worker's loop
 
@@ -164,6 +169,12 @@ class Executor:
             put((call, functions.get(call.function)))
         if not self._started:
             self._start_threads()
+        if self.profiler.asleep:
+            self.profiler.wake()
+
+    def has_work(self) -> bool:
+        """Whether calls run, or wait to. From any thread."""
+        return bool(self._unstarted) or any(desk.call is not None for desk in list(self.desks.values()))
 
     def withdraw(self, attempt: Attempt) -> bool:
         """Take a call back. True: it has not started and never will."""
@@ -200,6 +211,7 @@ class Executor:
             coroutines = list(self._coroutines)
         for coroutine in coroutines:
             coroutine.cancel()
+        self.profiler.close()
 
     async def join(self, timeout_s: float) -> bool:
         """After `close`: wait until all threads have ended, at most so long. False: some call goes on, in a daemon thread."""
@@ -233,7 +245,7 @@ class Executor:
         thread.start()
 
     def _main(self) -> None:
-        desk = here.desk = Desk(self.context)
+        desk = here.desk = self.desks[threading.get_ident()] = Desk(self.context)
         queue, unstarted, run = self._queue, self._unstarted, self._run
         try:
             while True:
@@ -249,6 +261,7 @@ class Executor:
                 elif self._closed:
                     return
         finally:
+            del self.desks[threading.get_ident()]
             with self._lock:
                 self._threads.discard(threading.current_thread())
                 on_last_end = None if self._threads else self._on_last_end
@@ -400,9 +413,11 @@ class Executor:
             closed = self._closed
         if closed:
             future.cancel()
+        desk.coroutine = coroutine
         try:
             return future.result()
         finally:
+            desk.coroutine = None
             with self._lock:
                 self._coroutines.discard(future)
 

@@ -131,7 +131,7 @@ class Host:
         import asyncio
 
         from jupyterfut.comm import Security
-        from jupyterfut.runtime import connections
+        from jupyterfut.runtime import connections, logs
         from jupyterfut.runtime.insider import Insider
         from jupyterfut.runtime.process import on_stop_signals, relax_gc
         from jupyterfut.runtime.scheduler_server import Scheduler
@@ -144,6 +144,7 @@ class Host:
         self._loop = asyncio.get_running_loop()
         on_stop_signals(self._loop, self._stop.set)
         relax_gc()
+        logs.tell_more()
         lifeline = self._parent.lines(self._loop, self._on_line, self._on_parent_lost)
         connections.remember_token(self._address, settings["token"])
         async with Scheduler(sock=self._listener, security=self._security, name=settings["name"]) as self._scheduler:

@@ -22,7 +22,7 @@ from typing import Any, Literal
 from jupyterfut import config
 from jupyterfut.comm import Security
 from jupyterfut.errors import ConfigError, WorkerStartError
-from jupyterfut.runtime import child, connections, worker_process
+from jupyterfut.runtime import child, connections, logs, worker_process
 from jupyterfut.runtime.nanny_admin import NannyAdmin, NannyLink
 from jupyterfut.runtime.process import ProcessWatch, cpu_count, describe_exit, memory_bytes, parse_memory_limit
 from jupyterfut.wire.messages import NannyHello, WorkerDied
@@ -95,6 +95,7 @@ class Nanny:
         self._on_died = on_died
         self._on_change = on_change
         self._link: NannyLink | None = None
+        self._logs_released = False
         self._running: asyncio.Future[None] | None = None  # resolved when the present process has joined, or no process will
         self._process: subprocess.Popen[bytes] | None = None
         self._watch: ProcessWatch | None = None
@@ -123,6 +124,7 @@ class Nanny:
         if self._joined is None:
             self._joined = loop.create_future()
             self._joined.add_done_callback(_mark_retrieved)
+            logs.acquire(self.settings.worker.log_lines)
             if self._on_died is None:
                 hello = NannyHello(self.name, os.getpid(), {"host": socket.gethostname(), "id": self.id})
                 self._link = NannyLink(self.scheduler_address, self._security, hello, self.admin.answer)
@@ -191,6 +193,9 @@ class Nanny:
             await self._link.close()
         if self.status != "closed":
             self._set_status("closed")
+        if self._joined is not None and not self._logs_released:
+            self._logs_released = True
+            logs.release()
 
     async def finished(self) -> None:
         """Wait until no worker process will follow any more: it ended on purpose (exit code 0), could not start, or the nanny was closed."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from jupyterfut.comm import Security, Stream, connect
 from jupyterfut.errors import JupyterfutError
 from jupyterfut.ids import Key
+from jupyterfut.runtime import logs
 from jupyterfut.runtime.side_threads import call, in_thread, inject
 from jupyterfut.wire.messages import Message, NannyHello, Reply, Request
 
@@ -40,6 +41,7 @@ class NannyAdmin:
             "restart": self._restart,
             "plugins": self._change_plugins,
             "run": self._run,
+            "logs": self._logs,
         }
 
     async def answer(self, op: str, args: dict[str, Any]) -> Any:
@@ -62,6 +64,9 @@ class NannyAdmin:
         function, positional, keywords = await in_thread(name, loads, args["call"])
         keywords = inject(function, positional, keywords, {"nanny": self._nanny, "dask_worker": self._nanny, "worker": self._nanny})
         return dumps(await call(name, function, *positional, **keywords))
+
+    async def _logs(self, args: dict[str, Any]) -> list[list[str]]:
+        return logs.newest(args.get("n"), "jupyterfut.nanny")
 
     async def _change_plugins(self, args: dict[str, Any]) -> None:
         from jupyterfut.serde import loads

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from jupyterfut.core.journal import JournalReader
 from jupyterfut.ids import ClientId, Key, PeerId
+from jupyterfut.runtime import logs, versions
 from jupyterfut.runtime.plugin_classes import SchedulerPlugin
 from jupyterfut.runtime.side_threads import inject
 from jupyterfut.wire.messages import AsClient, Message, Reply, Request, SubmitTasks
@@ -48,6 +49,8 @@ class SchedulerAdmin:
             "run_on_scheduler": self.run,
             "register_scheduler_plugin": self.register,
             "unregister_scheduler_plugin": self.unregister,
+            "scheduler_logs": self.logs,
+            "scheduler_versions": self.versions,
         }
         self.watching: dict[str, dict[str, Reader]] = {}  #: hook -> plugin's name -> its method, of those that override it
         self._scheduler = scheduler
@@ -101,6 +104,14 @@ class SchedulerAdmin:
         if inspect.isawaitable(value):
             value = await value
         return Local(value, 0) if type(payload) is Local else dumps(value)
+
+    async def logs(self, args: dict[str, Any]) -> list[list[str]]:
+        """The newest log lines of the scheduler (of its process, it may be the user's own)."""
+        return logs.newest(args.get("n"), "jupyterfut.scheduler", "jupyterfut.runtime", "jupyterfut.comm")
+
+    async def versions(self, args: dict[str, Any]) -> dict[str, Any]:
+        """What runs here."""
+        return await asyncio.to_thread(versions.versions, args.get("packages") or ())
 
     # --- plugins
 

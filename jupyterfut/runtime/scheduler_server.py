@@ -24,7 +24,7 @@ from jupyterfut.core.effects import Close, Effect, LinkLost, Log, Received, Send
 from jupyterfut.core.scheduler import SchedulerConfig, SchedulerMachine
 from jupyterfut.core.scheduler.state import ClientState, TaskState, WorkerState
 from jupyterfut.ids import Address, ClientId, Key, PeerId
-from jupyterfut.runtime import connections, interfaces
+from jupyterfut.runtime import connections, interfaces, logs
 from jupyterfut.runtime.insider import InsiderDoor
 from jupyterfut.runtime.nanny_admin import Answer, NannyDoor
 from jupyterfut.runtime.peer import Link, accept
@@ -105,6 +105,7 @@ class Scheduler:
             where = interfaces.join("tls" if self.security.tls_cert else "tcp", host, port)
         hello = {"role": "scheduler", "id": self.id}
         self._listener = await comm.listen(where, self._on_stream, security=self.security, hello=hello, sock=sock)
+        logs.acquire(self.config.scheduler.log_lines)
         self.address = self._listener.address
         connections.remember_token(self.address, self.token)
         return self
@@ -118,6 +119,7 @@ class Scheduler:
         if self._wake is not None:
             self._wake.cancel()
         if self._listener is not None:
+            logs.release()
             self._listener.close()
             connections.forget_token(self.address)
         await self.admin.close()

@@ -35,11 +35,13 @@ async def _serve(parent: child.Parent, settings: dict[str, Any]) -> int:
 
     from jupyterfut.comm import Security
     from jupyterfut.errors import JupyterfutError
+    from jupyterfut.runtime import logs
     from jupyterfut.runtime.process import on_stop_signals, relax_gc
     from jupyterfut.runtime.worker_server import Worker
 
     tls = settings["tls"] or {}
     relax_gc()
+    logs.tell_more()
     worker = Worker(
         settings["scheduler"], nthreads=settings["nthreads"], name=settings["name"], memory_limit=settings["memory_limit"],
         resources=settings["resources"], host=settings["host"], port=settings["port"], local_directory=settings["local_directory"],

@@ -58,7 +58,7 @@ from jupyterfut.core.worker.machine import WorkerMachine
 from jupyterfut.core.worker.settings import WorkerSettings
 from jupyterfut.errors import ClosedError, ConfigError, ConnectionFailed, HandshakeError, JupyterfutError, ProtocolError
 from jupyterfut.ids import Address, ClientId, Key
-from jupyterfut.runtime import connections, uploads
+from jupyterfut.runtime import connections, logs, uploads
 from jupyterfut.runtime.actors import ActorHost
 from jupyterfut.runtime.admin import WorkerAdmin
 from jupyterfut.runtime.client_link import ClientLink
@@ -162,10 +162,12 @@ class Worker:
         self._data_server = DataServer(self._store, self._on_put, local=self._local, shared_bytes=shared_bytes, ops=self.data_ops, heard=self.heard)
         self._data_links = DataLinks(self._security, self.settings.comm.connect_timeout_s, shared_bytes=shared_bytes)
         on_stream = self._data_server.on_stream
+        logs.acquire(limits.log_lines)
         try:
             self._listener: Listener = await listen(self._listen_address(), on_stream, security=self._security, hello=self._data_server.hello)
         except (OSError, JupyterfutError, ValueError):
             await self._data_server.close()
+            logs.release()
             self.status = "closed"
             self._finished.set()
             raise
@@ -175,8 +177,9 @@ class Worker:
         self._actors = ActorHost(self, self.client_link, thread_name, local=self._local)
         self._data_server.host(self._actors)
         self._executor = Executor(
-            self, self.client_link, self._store, self.nthreads, thread_name, local=self._local, wake=self._wake, on_actor=self._actors.born
-        )
+            self, self.client_link, self._store, self.nthreads, thread_name, local=self._local, wake=self._wake, on_actor=self._actors.born,
+            profile_s=(limits.profile_interval_s, limits.profile_slice_s),
+        )  # fmt: skip
         self._observer = Observer(lambda: self.address, self._executor.say, quiet=self._local)
         self.data_ops.update(task_stream=self._observer.task_stream, clock=self._observer.clock)
         self.machine = WorkerMachine(
@@ -239,6 +242,7 @@ class Worker:
         if self._directory is not None:
             uploads.forget(self._directory.name)
             self._directory.cleanup()
+        logs.release()
         self.status = "closed"
         self._finished.set()
 

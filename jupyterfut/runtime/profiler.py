@@ -1,0 +1,144 @@
+"""What tasks are doing: the stacks of the executor's threads, on request (`stacks`) or sampled all the time (`Profiler`).
+
+One thread a worker looks at the frames of the threads that run a task, every `worker.profile_interval_s`. It sleeps, and costs nothing, while there is
+nothing to run; a look takes some ten microseconds (docs/design/decisions/profiler.md). Frames of ours, below the user's function, are left out.
+"""
+
+from __future__ import annotations
+
+import linecache
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from types import CodeType, CoroutineType, FrameType
+from typing import TYPE_CHECKING, Any
+
+from jupyterfut.core.profile import History, prefix_of, to_plain
+
+if TYPE_CHECKING:
+    from jupyterfut.core.worker.events import Call
+    from jupyterfut.runtime.executor import Executor
+
+SLICES = 1000
+"""So many slices of time are kept apart."""
+
+IDLE_LOOKS = 10
+"""After so many looks at nothing the thread sleeps until calls come."""
+
+DEEPEST = 200
+"""Of a deeper stack the innermost frames are left out."""
+
+
+def stacks(executor: Executor) -> Iterator[tuple[Call, list[FrameType]]]:
+    """The calls that run now, each with its frames, the user's function first. From any thread."""
+    frames = sys._current_frames()
+    bottom = executor.bottom
+    for ident, desk in list(executor.desks.items()):
+        call, coroutine = desk.call, desk.coroutine
+        if call is None:
+            continue
+        if coroutine is not None:
+            yield call, _frames_of_coroutine(coroutine)
+            continue
+        frame = frames.get(ident)
+        stack: list[FrameType] = []
+        while frame is not None and frame.f_code is not bottom:
+            stack.append(frame)
+            frame = frame.f_back
+        if frame is not None:  # else it has left the call since
+            stack.reverse()
+            yield call, stack
+
+
+def _frames_of_coroutine(coroutine: CoroutineType[Any, Any, Any]) -> list[FrameType]:
+    """Where an `async def` task stands: its own frame, and those of the coroutines that it awaits."""
+    found: list[FrameType] = []
+    awaited: Any = coroutine
+    while awaited is not None and len(found) < DEEPEST:
+        frame = getattr(awaited, "cr_frame", None)
+        if frame is None:
+            break
+        found.append(frame)
+        awaited = getattr(awaited, "cr_await", None)
+    return found
+
+
+def lines_of(stack: list[FrameType]) -> list[str]:
+    """A stack as text, a string a frame."""
+    return [
+        f'  File "{frame.f_code.co_filename}", line {frame.f_lineno}, in {frame.f_code.co_name}\n\t'
+        f"{linecache.getline(frame.f_code.co_filename, frame.f_lineno or 0).strip()}\n"
+        for frame in stack
+    ]
+
+
+class Profiler:
+    """Samples one executor. `wake()` when calls come and it is `asleep`; `close()` at the end."""
+
+    def __init__(self, executor: Executor, name: str, interval_s: float, slice_s: float) -> None:
+        self.asleep = interval_s > 0  #: for the executor: call `wake`. False for ever when profiling is off
+        self._executor = executor
+        self._name = name
+        self._interval_s = interval_s
+        self._history = History(slice_s, SLICES)
+        self._lock = threading.Lock()
+        self._awake = threading.Event()
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def wake(self) -> None:
+        """There is something to run. On the loop; never blocks."""
+        self.asleep = False
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._main, name=self._name, daemon=True)
+            self._thread.start()
+        self._awake.set()
+
+    def close(self) -> None:
+        """End the thread, and wait for its end: it is in the middle of one look at most. Idempotent."""
+        self.asleep = False
+        self._closed.set()
+        self._awake.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def profile(self, start: float | None, stop: float | None, prefix: str | None) -> dict[str, Any]:
+        """What was seen, as a plain tree. From any thread."""
+        with self._lock:
+            tree = self._history.select(start, stop, prefix)
+        return to_plain(tree, _describe)
+
+    def _main(self) -> None:
+        idle = 0
+        while not self._closed.wait(self._interval_s):
+            if self._look():
+                idle = 0
+            elif (idle := idle + 1) >= IDLE_LOOKS:
+                idle = 0
+                self._sleep()
+
+    def _sleep(self) -> None:
+        self._awake.clear()
+        self.asleep = True
+        if self._closed.is_set() or self._executor.has_work():  # it came while the flag was still down
+            self.asleep = False
+        else:
+            self._awake.wait()
+
+    def _look(self) -> bool:
+        now = time.time()
+        seen = False
+        for call, stack in stacks(self._executor):
+            seen = True
+            prefix = prefix_of(call.key)
+            codes = [frame.f_code for frame in stack[:DEEPEST]]
+            with self._lock:
+                self._history.add(now, prefix, codes)
+        return seen
+
+
+def _describe(code: CodeType) -> tuple[str, dict[str, Any]]:
+    name, filename, line = code.co_name, code.co_filename, code.co_firstlineno
+    description = {"name": name, "filename": filename, "line_number": line, "line": linecache.getline(filename, line).strip()}
+    return f"{name};{filename};{line}", description
