@@ -245,16 +245,16 @@ class Administration:
         return watching.profile(_client(self), key, start, stop, workers, merge_workers, plot, filename, server, scheduler)
 
     def get_worker_logs(self, n: int | None = None, workers: Any = None, nanny: bool = False) -> Any:
-        """The newest log lines of workers, newest first: {address: [(level, text)]}. n: at most so many. nanny: of the nannies instead. A worker keeps
-        `worker.log_lines`. (In a cluster without processes, all workers share their lines.)
+        """The newest log lines of workers, newest first: {address: [(level, text)]}. n: at most so many. nanny: of the nannies instead. A worker
+        keeps `worker.log_lines`. (In a cluster without processes, all workers share their lines.)
 
         Blocks, or returns an awaitable. Raises ValueError for a number that makes no sense, or an unknown worker.
         """
         return watching.worker_logs(_client(self), n, workers, nanny)
 
     def get_scheduler_logs(self, n: int | None = None) -> Any:
-        """The newest log lines of the scheduler, newest first: [(level, text)]. n: at most so many; it keeps `scheduler.log_lines`. Blocks, or returns
-        an awaitable.
+        """The newest log lines of the scheduler, newest first: [(level, text)]. n: at most so many; it keeps `scheduler.log_lines`. Blocks, or
+        returns an awaitable.
 
         >>> from jupyterfut import Client
         >>> with Client(processes=False) as client:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from datetime import datetime, timedelta
@@ -41,7 +42,16 @@ async def _call_stack(client: Client, keys: list[str] | None) -> dict[str, Any]:
 
 
 def profile(
-    client: Client, key: str | None, start: When, stop: When, workers: Any, merge_workers: bool, plot: bool | str, filename: Any, server: bool, scheduler: bool
+    client: Client,
+    key: str | None,
+    start: When,
+    stop: When,
+    workers: Any,
+    merge_workers: bool,
+    plot: bool | str,
+    filename: Any,
+    server: bool,
+    scheduler: bool,
 ) -> Any:
     """See `Client.profile`."""
     if server or scheduler:
@@ -69,7 +79,7 @@ async def _profile(client: Client, args: dict[str, Any], workers: Any, merge: bo
 
     flame = Flame(tree, settings().worker.profile_interval_s)
     if filename is not None:
-        Path(filename).write_text(flame.page(), encoding="utf-8")
+        await asyncio.to_thread(Path(filename).write_text, flame.page(), encoding="utf-8")
     return (tree, flame) if plot else tree
 
 
@@ -114,7 +124,7 @@ async def _scheduler_logs(client: Client, n: int | None) -> list[tuple[str, str]
 
 
 def _lines(n: int | None) -> int | None:
-    if n is not None and (not isinstance(n, int) or isinstance(n, bool) or n < 0):
+    if n is not None and (type(n) is not int or n < 0):
         raise ValueError(f"n is a number of lines, at least 0, not {n!r}")
     return n
 

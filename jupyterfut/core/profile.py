@@ -64,7 +64,7 @@ class Slice:
 
 
 class History:
-    """Samples in slices of `slice_s` seconds, at most `limit` of them; beyond that, older neighbours become one, so that the whole time stays covered.
+    """Samples in slices of `slice_s` seconds, at most `limit` of them; beyond that, neighbours become one, so that the whole time stays covered.
 
     >>> history = History(slice_s=1.0, limit=4)
     >>> for second in range(100):

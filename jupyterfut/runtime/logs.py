@@ -67,7 +67,7 @@ def tell_more() -> None:
 
 def newest(n: int | None, *loggers: str) -> list[list[str]]:
     """The `n` newest records (None: all), newest first, as pairs of level and text; of these loggers, or all."""
-    if n is not None and (not isinstance(n, int) or n < 0):
+    if n is not None and (type(n) is not int or n < 0):
         raise ValueError(f"n is a number of lines, at least 0, not {n!r}")
     records = list(_kept.records) if _kept is not None else []
     chosen = [[level, text] for name, level, text in reversed(records) if not loggers or name in loggers]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
@@ -220,6 +219,8 @@ def _digest(*parts: str) -> str:
 @contextmanager
 def _turns(name: str) -> Iterator[None]:
     """One at a time among this machine's processes of this user."""
+    import tempfile
+
     user = os.getuid() if hasattr(os, "getuid") else 0
     with open(Path(tempfile.gettempdir()) / f"jupyterfut-{user}-{name}.lock", "a+b") as file:
         if sys.platform == "win32":

@@ -1,7 +1,7 @@
 """What tasks are doing: the stacks of the executor's threads, on request (`stacks`) or sampled all the time (`Profiler`).
 
-One thread a worker looks at the frames of the threads that run a task, every `worker.profile_interval_s`. It sleeps, and costs nothing, while there is
-nothing to run; a look takes some ten microseconds (docs/design/decisions/profiler.md). Frames of ours, below the user's function, are left out.
+One thread a worker looks at the frames of the threads that run a task, every `worker.profile_interval_s`. It sleeps, and costs nothing, while there
+is nothing to run; a look takes some ten microseconds (docs/design/decisions/profiler.md). Frames of ours, below the user's function, are left out.
 """
 
 from __future__ import annotations

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import platform
 import struct
 import sys
 from collections.abc import Iterable
@@ -21,6 +19,8 @@ OPTIONAL = {"numpy": "numpy", "pandas": "pandas", "pyarrow": "pyarrow", "dask": 
 
 def versions(packages: Iterable[str] = ()) -> dict[str, Any]:
     """Facts about this process: `host` (Python, operating system, machine) and `packages` ({name: version, or None if it is not installed})."""
+    import platform  # takes time to import, and a worker starts without
+
     found: dict[str, str | None] = {"python": ".".join(map(str, sys.version_info[:3])), "jupyterfut": __version__}
     for name in REQUIRED:
         found[name] = _version(name)
@@ -42,7 +42,9 @@ def _version(name: str) -> str | None:
     version = getattr(module, "__version__", None)
     if isinstance(version, str):
         return version
+    from importlib import metadata
+
     try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
         return None

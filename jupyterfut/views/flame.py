@@ -1,7 +1,7 @@
 """A profile as a flame graph, in one self-contained HTML page: no script from elsewhere, no link to fetch, every value escaped.
 
-Each frame is as wide as its share of the samples and stands below its caller. Hovering tells the numbers, a click makes a frame as wide as the page, a
-word in the field marks the frames that contain it. The page follows the reader's light or dark scheme; without scripts it still shows everything.
+Each frame is as wide as its share of the samples and stands below its caller. Hovering tells the numbers, a click makes a frame as wide as the page,
+a word in the field marks the frames that contain it. The page follows the reader's light or dark scheme; without scripts it still shows everything.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class _Bar(NamedTuple):
     depth: int
     name: str
     place: str
-    count: int
+    samples: int
     own: int  #: samples in which it was the innermost frame
 
 
@@ -84,19 +84,21 @@ def page(tree: dict[str, Any], interval_s: float | None = None, title: str = "Pr
     drawn = bars(tree)
     depth = max((bar.depth for bar in drawn), default=0)
     seconds = f", about {_seconds(total * interval_s)} of task time" if interval_s and total else ""
-    summary = f"{total:,} samples{seconds}" if total else "no samples: no task has run long enough to be seen"
+    summary = f"{total:,} samples{seconds}" if total else "no samples: no task ran long enough to be seen"
     body = "\n".join(_bar(bar, total, interval_s) for bar in drawn) if total else ""
-    return _PAGE.format(title=escape(title), summary=escape(summary), height=21 * (depth + 1), bars=body, style=_STYLE, script=_SCRIPT if total else "")
+    script = _SCRIPT if total else ""
+    return _PAGE.format(title=escape(title), summary=escape(summary), height=21 * (depth + 1), bars=body, style=_STYLE, script=script)
 
 
 def _bar(bar: _Bar, total: int, interval_s: float | None) -> str:
-    share = f"{bar.count / total:.1%}"
-    time = f" · {_seconds(bar.count * interval_s)}" if interval_s else ""
-    tip = f"{bar.name}\n{bar.place}\n{share}{time} · {bar.count:,} samples, {bar.own:,} in it itself"
+    share = f"{bar.samples / total:.1%}"
+    time = f" · {_seconds(bar.samples * interval_s)}" if interval_s else ""
+    tip = f"{bar.name}\n{bar.place}\n{share}{time} · {bar.samples:,} samples, {bar.own:,} in it itself"
     hue = zlib.crc32(bar.place.rpartition(":")[0].encode()) % 360 if bar.place else 0
     saturation = 55 if bar.place else 0
+    place = f"left:{100 * bar.left:.4f}%;width:{100 * bar.width:.4f}%;top:{21 * bar.depth}px"
     return (
-        f'<div class="b" tabindex="0" style="left:{100 * bar.left:.4f}%;width:{100 * bar.width:.4f}%;top:{21 * bar.depth}px;--h:{hue};--s:{saturation}%" '
+        f'<div class="b" tabindex="0" style="{place};--h:{hue};--s:{saturation}%" '
         f'data-l="{bar.left:.6f}" data-w="{bar.width:.6f}" title="{escape(tip, quote=True)}">{escape(bar.name)}</div>'
     )
 

@@ -1,4 +1,4 @@
-"""Restarts of worker processes: through nannies of the cluster's own host, and through nannies elsewhere; workers that hang, and work that survives."""
+"""Restarts of worker processes: by nannies of the cluster's own host, and by nannies elsewhere; workers that hang, and work that survives."""
 
 from __future__ import annotations
 
