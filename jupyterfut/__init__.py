@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from jupyterfut.coord.variable import Variable
     from jupyterfut.deploy.adaptive import Adaptive
     from jupyterfut.deploy.local import LocalCluster
+    from jupyterfut.deploy.ssh import SSHCluster
     from jupyterfut.errors import CancelledError, KilledWorker, Reschedule, TimeoutError  # noqa: A004
     from jupyterfut.runtime.nanny import Nanny
     from jupyterfut.runtime.plugin_classes import Environ, NannyPlugin, PipInstall, SchedulerPlugin, UploadFile, WorkerPlugin
@@ -84,6 +85,7 @@ _HOME_OF = {
     "TimeoutError": "errors",
     "Adaptive": "deploy.adaptive",
     "LocalCluster": "deploy.local",
+    "SSHCluster": "deploy.ssh",
     "Scheduler": "runtime.scheduler_server",
     "Worker": "runtime.worker_server",
     "Nanny": "runtime.nanny",
@@ -119,6 +121,7 @@ __all__ = [
     "Pub",
     "Queue",
     "Reschedule",
+    "SSHCluster",
     "Scheduler",
     "SchedulerPlugin",
     "Security",
