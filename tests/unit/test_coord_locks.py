@@ -247,7 +247,7 @@ def test_random_multilocks_never_hang_and_never_share(seed: int) -> None:
                     if value is True:
                         holding[holder] = owner
     while holding:
-        holder = sorted(holding)[0]
+        holder = min(holding)
         c.ask("multilock_release", holding.pop(holder), holder=holder)
         for client in range(3):
             for number, value in c.answers(client).items():
