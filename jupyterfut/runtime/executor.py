@@ -360,10 +360,10 @@ class Executor:
             stop = perf_counter()
             outcome = Raised(call.key, call.attempt, failure, stop - start)
             if self.rows is not None:
-                self.rows.append(Row("compute", call.key, start, stop, get_ident(), "", 0, False))
+                self.rows.append(("compute", call.key, start, stop, get_ident(), "", 0, False))
         else:
             if self.rows is not None:
-                self.rows.append(Row("compute", call.key, start, stop, get_ident(), kind, nbytes, True))
+                self.rows.append(("compute", call.key, start, stop, get_ident(), kind, nbytes, True))
             if self._fresh is not None:
                 self._fresh[call.key] = payload  # before anybody is told: the call behind may be the next
         desk.call = desk.context = None

@@ -11,7 +11,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, TypeAlias
 
 from jupyterfut.runtime.context import current_task
 from jupyterfut.serde.notes import plain
@@ -29,17 +29,11 @@ _SENT = "_jupyterfut_sent"
 _TEXT_CHARS = 100_000
 
 
-class Row(NamedTuple):
-    """One thing that took time on a worker. Times are `perf_counter()` of this process."""
+Row: TypeAlias = tuple[str, str, float, float, int, str, int, bool]
+"""One thing that took time on a worker: action (compute, transfer), key, start, stop (`perf_counter()` of this process), thread, type of the result,
+its size, whether it went well. A bare tuple: a named one costs a task more than everything else here."""
 
-    action: str  #: compute, transfer
-    key: str
-    start: float
-    stop: float
-    thread: int
-    type: str
-    nbytes: int
-    ok: bool
+_START, _STOP, _WIDTH = 2, 3, 8
 
 
 class Observer:
@@ -96,9 +90,9 @@ class Observer:
         """The rows, or those that ended after `since`, as columns. Times are seconds since 1970 by this machine's clock."""
         epoch_s = self._epoch_s
         since = float("-inf") if args.get("since") is None else args["since"] - epoch_s - _SLACK_S
-        rows = [] if self.rows is None else [row for row in self.rows.copy() if row.stop >= since]
-        columns: list[list[Any]] = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in Row._fields]
-        for i in (Row._fields.index("start"), Row._fields.index("stop")):
+        rows = [] if self.rows is None else [row for row in self.rows.copy() if row[_STOP] >= since]
+        columns: list[list[Any]] = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(_WIDTH)]
+        for i in (_START, _STOP):
             columns[i] = [at + epoch_s for at in columns[i]]
         return columns
 

@@ -66,7 +66,7 @@ from jupyterfut.runtime.context import current_task
 from jupyterfut.runtime.data_server import DataLinks, DataServer, Heard, Ops
 from jupyterfut.runtime.executor import Done, Executor, Raised, Unrun
 from jupyterfut.runtime.interfaces import interface_towards, is_loopback
-from jupyterfut.runtime.observer import Observer, Row
+from jupyterfut.runtime.observer import Observer
 from jupyterfut.runtime.process import cpu_count, mapped_shared_bytes, memory_bytes, parse_memory_limit
 from jupyterfut.runtime.store import Store, make_directory
 from jupyterfut.runtime.worker_plugins import WorkerPlugins
@@ -521,7 +521,7 @@ class Worker:
             event = Fetched(effect.request, answer.keys, answer.payloads)
             if self._observer.rows is not None:
                 nbytes = sum(map(payload_nbytes, answer.payloads))
-                self._observer.rows.append(Row("transfer", effect.keys[0], start, time.perf_counter(), 0, effect.address, nbytes, True))
+                self._observer.rows.append(("transfer", effect.keys[0], start, time.perf_counter(), 0, effect.address, nbytes, True))
         except (OSError, JupyterfutError) as error:
             event = FetchFailed(effect.request, str(error))
         self._handle(event)
