@@ -270,8 +270,7 @@ class ClientLife:
     async def _end_cluster(self) -> None:
         if self.cluster is not None:
             cluster, self.cluster = self.cluster, None
-            ended = cluster.close_async()
-            await ended
+            await cluster.end_async()
         else:
             await self._session.ask("shutdown", {}, Deadline(settings().client.timeout_s))
 

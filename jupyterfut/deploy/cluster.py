@@ -71,6 +71,13 @@ class Cluster:
         """`close`, on the cluster's loop."""
         raise TypeError(f"{type(self).__name__} does not say how it ends")
 
+    async def end_async(self) -> None:
+        """`close`, from any event loop: a client's, which has its own."""
+        if self._loop_thread is None or self._loop_thread.in_loop_thread:
+            await self.close_async()
+        else:
+            await asyncio.to_thread(self.close)
+
     @property
     def status(self) -> ClusterStatus:
         """starting, running, closing or closed."""

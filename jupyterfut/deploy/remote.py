@@ -73,7 +73,7 @@ def login(host: str, connect_options: dict[str, Any], python: str) -> Login:
         options += ["-o", "UserKnownHostsFile=" + ("/dev/null" if file is None else os.fspath(file))]
         options += ["-o", "StrictHostKeyChecking=no"] if file is None else []
     if given("config_file"):
-        options += ["-F", os.fspath(given("config_file"))]
+        options += ["-F", os.fspath(connect_options["config_file"])]
     keys = given("identity_file") or given("client_keys") or []
     for key in [keys] if isinstance(keys, (str, os.PathLike)) else keys:
         options += ["-i", os.fspath(key)]
@@ -82,7 +82,7 @@ def login(host: str, connect_options: dict[str, Any], python: str) -> Login:
     if given("username"):
         options += ["-l", str(given("username"))]
     if given("port"):
-        options += ["-p", str(int(given("port")))]
+        options += ["-p", str(int(connect_options["port"]))]
     command = given("ssh") or "ssh"
     return Login(host, tuple(shlex.split(command) if isinstance(command, str) else command), tuple(options), python)
 

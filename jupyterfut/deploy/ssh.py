@@ -200,7 +200,8 @@ class SSHCluster(Cluster):
     @property
     def workers(self) -> dict[str, WorkerInfo]:
         """The workers by name, as known now."""
-        return {name: info for reported in self._staff.reported.values() for name, info in reported.items()}
+        found = {name: info for reported in self._staff.reported.values() for name, info in reported.items()}
+        return {name: found[name] for name in sorted(found, key=int)}
 
     # --- how it is done
 

@@ -55,11 +55,15 @@ def main() -> int:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             return runner.run((_RemoteScheduler if settings["role"] == "scheduler" else _RemoteWorkers)(parent, security).run())
     except (JupyterfutError, OSError) as error:
-        parent.report({"event": "failed", "error": f"{type(error).__name__}: {error}"})
-        return 1
+        return _failed(parent, error)
     finally:
         if directory is not None:
             shutil.rmtree(directory)
+
+
+def _failed(parent: child.Parent, error: Exception) -> int:
+    parent.report({"event": "failed", "error": f"{type(error).__name__}: {error}"})
+    return 1
 
 
 def _security(settings: dict[str, Any], directory: str | None) -> Security:
@@ -91,6 +95,8 @@ class _Remote:
         lifeline = self._parent.lines(loop, self._on_line, stop.set)
         try:
             await self._serve(stop)
+        except (JupyterfutError, OSError) as error:
+            return _failed(self._parent, error)
         finally:
             for job in self._jobs:
                 job.cancel()
