@@ -137,10 +137,19 @@ def ask(client: Client, op: str, args: dict[str, Any], wait_s: float | None = 0.
     """The scheduler's answer, shaped. Blocks.
 
     wait_s: how long the scheduler lets the question wait (None: for ever); it answers in any case then, so it is only given a little longer here.
-    undo: what to do, on the loop, with an answer that comes when nobody waits for it any more (Ctrl-C, a cancelled coroutine).
+    undo: what to do with an answer that comes when nobody waits for it any more (Ctrl-C, a cancelled coroutine). On the loop, as a rule.
     """
     answer = client._session.ask_blocking(op, args, _patience(wait_s), None if undo is None else partial(undo, client))
-    return answer if shape is None else shape(client, answer)
+    if shape is None:
+        return answer
+    try:
+        return shape(client, answer)
+    except Exception:
+        raise
+    except BaseException:  # Ctrl-C has come just now
+        if undo is not None:
+            undo(client, answer)
+        raise
 
 
 async def ask_async(

@@ -60,13 +60,17 @@ def opened(client: Client, payload: Payload) -> Any:
 
 
 def unpacked(client: Client, answer: Delivered) -> Any:
-    """The value, or the list of values, of a scheduler's answer. Raises whatever unpickling raises."""
+    """The value, or the list of values, of a scheduler's answer. Raises whatever unpickling raises; interrupted, it leaves the answer as it was."""
     try:
         if type(answer.value) is list:
-            return [opened(client, payload) for payload in answer.value]
-        return opened(client, answer.value)
-    finally:
-        let_go(client, answer.records)  # the futures have their own references by now
+            value: Any = [opened(client, payload) for payload in answer.value]
+        else:
+            value = opened(client, answer.value)
+    except Exception:
+        let_go(client, answer.records)
+        raise
+    let_go(client, answer.records)  # the futures have their own references by now
+    return value
 
 
 def let_be(client: Client, answer: Delivered) -> None:

@@ -270,7 +270,7 @@ class DataLinks:
             return
         task = self._links.get(address)
         if task is not None and task.done() and not task.cancelled() and task.exception() is None:
-            task.result().send([message])
+            task.result().send(message)
         elif not self._closed:
             self._untold[address] = [message]
             telling = asyncio.get_running_loop().create_task(self._tell(address))
@@ -286,7 +286,8 @@ class DataLinks:
         finally:
             untold = self._untold.pop(address)
         if link is not None:
-            link.send(untold)
+            for message in untold:
+                link.send(message)
 
     async def close(self) -> None:
         """Close all streams. What is under way ends with ConnectionFailed. Idempotent."""
@@ -367,10 +368,13 @@ class _DataLink:
         found = [(key, payload) for key, payload in zip(answer.keys, payloads, strict=True) if payload is not None]
         return DataSent(answer.id, [key for key, _ in found], [payload for _, payload in found], [])
 
-    def send(self, messages: list[Message]) -> None:
-        """Without an answer. On a broken stream: not at all."""
+    def send(self, message: Message) -> None:
+        """Without an answer. What no frame can take is dropped, and so is everything on a broken stream."""
         if self._broken is None:
-            self._stream.send(messages)
+            try:
+                self._stream.send([message])
+            except JupyterfutError as error:
+                logger.error("%s cannot be sent to worker %s: %s", type(message).__name__, self._address, error)
 
     async def ask(self, make: Callable[[int], Message]) -> Any:
         if self._broken is not None:
