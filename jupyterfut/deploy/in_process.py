@@ -64,7 +64,7 @@ class InProcess:
             self._lock = asyncio.Lock()
         async with self._lock:
             if self._scheduler is None:
-                scheduler = Scheduler(host="inproc", security=self._security, name=self._name)
+                scheduler = Scheduler(host="inproc", security=self._security, name=self._name, config=self._settings)
                 await scheduler.start()
                 self._scheduler = scheduler
                 self._workforce = Workforce(self, Insider(scheduler), lambda n: self.on_wish(n))
@@ -156,7 +156,7 @@ class InProcess:
     async def _start_worker(self, name: str) -> None:
         worker = Worker(
             self.address, nthreads=self._threads_per_worker, name=name, memory_limit=self._memory_limit_bytes, resources=self._resources,
-            security=self._security, local_directory=self._local_directory, nanny=self._nanny_id(name),
+            security=self._security, local_directory=self._local_directory, nanny=self._nanny_id(name), settings=self._settings,
         )  # fmt: skip
         try:
             await worker.start()
