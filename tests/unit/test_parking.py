@@ -89,3 +89,18 @@ def test_notices_reach_those_who_subscribed_before_what_follows() -> None:
     assert list(c.machine.state.topics) == ["other"]
     c.say(2, m.Goodbye("bye"))
     assert not c.machine.state.topics
+
+
+def test_deadlines_of_answered_requests_do_not_pile_up() -> None:
+    c = Cluster(workers=0)
+    parking = c.machine.state.parked
+    parked(c, 0, 5.0)
+    for number in range(1, 2_000):
+        parked(c, number, 3_600.0)
+        parking.answer(next(one for one in parking if one.id == number))
+    assert len(parking._deadlines) < 200
+    assert c.machine.next_wake() == 5.0
+    c.now = 5.0
+    c.handle(Tick())
+    assert not parking
+    assert c.machine.next_wake() is None

@@ -8,7 +8,7 @@ told to `leave` that order. Each costs O(log n) in the number of deadlines, and 
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 from jupyterfut.core.scheduler import post
@@ -40,7 +40,8 @@ class Parking:
     def __init__(self, state: State) -> None:
         self._state = state
         self._by_client: dict[ClientState, dict[int, Parked]] = {}
-        self._deadlines: list[tuple[float, int, Parked]] = []  # a heap; those answered since are skipped
+        self._deadlines: list[tuple[float, int, Parked]] = []  # a heap; those answered since are skipped, and thrown out when they are the most
+        self._answered = 0  # of `_deadlines`
         self._order = 0
 
     def __len__(self) -> int:
@@ -96,7 +97,10 @@ class Parking:
         deadlines = self._deadlines
         while deadlines and (deadlines[0][0] <= now or not deadlines[0][2].here):
             parked = heappop(deadlines)[2]
-            if parked.here:
+            if not parked.here:
+                self._answered -= 1
+            else:
+                parked.deadline = None
                 parked.leave()
                 self._remove(parked)
                 value, failure = (None, parked.late) if type(parked.late) is Failure else (parked.late, None)
@@ -107,6 +111,7 @@ class Parking:
         deadlines = self._deadlines
         while deadlines and not deadlines[0][2].here:
             heappop(deadlines)
+            self._answered -= 1
         return deadlines[0][0] if deadlines else None
 
     def _remove(self, parked: Parked) -> None:
@@ -115,3 +120,9 @@ class Parking:
         del requests[parked.id]
         if not requests:
             del self._by_client[parked.client]
+        if parked.deadline is not None:
+            self._answered += 1
+            if self._answered > 64 and 2 * self._answered > len(self._deadlines):
+                self._deadlines[:] = [entry for entry in self._deadlines if entry[2].here]
+                heapify(self._deadlines)
+                self._answered = 0
