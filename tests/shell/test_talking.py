@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import jupyterfut
-from jupyterfut import Client, get_client, get_worker, warn
+from jupyterfut import Client, Reschedule, get_client, get_worker, warn
 from jupyterfut.errors import SerializationError
 
 
@@ -469,3 +469,45 @@ def test_bad_loggers_and_levels_are_refused(client: Client) -> None:
     client.forward_logging("x")
     with pytest.raises(ValueError, match=r"the logger 'root' is not forwarded \(these are: 'x'\)"):
         client.unforward_logging()
+
+
+# --- tasks that ask to run again
+
+
+def test_a_task_may_ask_to_run_again(client: Client) -> None:
+    runs: list[int] = []
+
+    def sometimes() -> int:
+        runs.append(1)
+        if len(runs) < 5:
+            raise Reschedule
+        return len(runs)
+
+    future = client.submit(sometimes)
+    assert future.result() == 5
+    assert [what for _, _, what, _ in client.story(future)].count("sent") == 5
+
+
+def test_a_task_that_waits_for_a_later_one_lets_it_run() -> None:
+    done: list[int] = []
+
+    def first() -> int:
+        if not done:
+            raise Reschedule("the other has not run yet")
+        return 1
+
+    with Client(processes=False, n_workers=1, threads_per_worker=1) as client:
+        futures = [client.submit(first), client.submit(done.append, 1)]
+        assert client.gather(futures) == [1, None]
+
+
+def test_a_task_that_asks_for_ever_can_be_cancelled(client: Client) -> None:
+    def never() -> None:
+        raise Reschedule
+
+    future = client.submit(never)
+    assert client.submit(abs, -1).result() == 1  # others run
+    future.cancel()
+    assert future.cancelled()
+    assert client.submit(abs, -2).result() == 2
+    assert client.processing() == {address: [] for address in client.nthreads()}

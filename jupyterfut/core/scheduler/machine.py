@@ -496,6 +496,9 @@ class SchedulerMachine:
             task = self._current(worker, key, attempt)
             if task is not None:
                 recommendations.append((task, WAITING))
+                if not missing:  # it asked for it, as a rule because it waits for something: to the end of the queue, so that this can happen
+                    task.seq = self.state.next_seq
+                    self.state.next_seq += 1
         self.transitions.settle(recommendations)
 
     def _steal_answer(self, worker: WorkerState, message: m.StealAnswer) -> None:
