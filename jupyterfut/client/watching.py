@@ -77,7 +77,7 @@ async def _profile(client: Client, args: dict[str, Any], workers: Any, merge: bo
         return tree
     from jupyterfut.views.flame import Flame
 
-    flame = Flame(tree, settings().worker.profile_interval_s)
+    flame = Flame(tree)
     if filename is not None:
         await asyncio.to_thread(Path(filename).write_text, flame.page(), encoding="utf-8")
     return (tree, flame) if plot else tree

@@ -215,6 +215,7 @@ class Nanny:
     def _on_report(self, message: dict[str, Any]) -> None:
         if message.get("event") == "ready":
             self.worker_address = message.get("address")
+            logger.info("worker %s runs as pid %s at %s", self.name, self.pid, self.worker_address)
             self._cancel_timer("start")
             if self._joined is not None and not self._joined.done():
                 self._joined.set_result(None)

@@ -29,7 +29,7 @@ from jupyterfut.runtime.insider import InsiderDoor
 from jupyterfut.runtime.nanny_admin import Answer, NannyDoor
 from jupyterfut.runtime.peer import Link, accept
 from jupyterfut.runtime.scheduler_admin import SchedulerAdmin
-from jupyterfut.wire.messages import ClientHello, Goodbye, Message, NannyHello, Reply, Request, WorkerDied
+from jupyterfut.wire.messages import ClientHello, Goodbye, Message, NannyHello, Reply, Request, WorkerDied, WorkerHello
 
 logger = logging.getLogger("jupyterfut.scheduler")
 
@@ -108,6 +108,7 @@ class Scheduler:
         logs.acquire(self.config.scheduler.log_lines)
         self.address = self._listener.address
         connections.remember_token(self.address, self.token)
+        logger.info("scheduler %s listens at %s", self.name, self.address)
         return self
 
     async def close(self) -> None:
@@ -157,6 +158,8 @@ class Scheduler:
             stream.abort()
             return
         hello = messages[0]
+        if type(hello) is ClientHello or type(hello) is WorkerHello:
+            logger.info("%s %s has connected from %s", "client" if type(hello) is ClientHello else "worker", hello.name, stream.peer_address)
         if type(hello) is ClientHello:
             known = self._clients.get(hello.client)
             if known is not None and self.machine.knows(hello):

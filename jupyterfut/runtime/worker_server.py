@@ -204,6 +204,7 @@ class Worker:
             await self.close()
             raise
         self.status = "running"
+        logger.info("worker %s at %s, %d threads, has joined the scheduler at %s", self.name, self.address, self.nthreads, self.scheduler_address)
         return self
 
     async def close(self, reason: str = "closed") -> None:

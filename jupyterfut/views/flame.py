@@ -30,9 +30,8 @@ class _Bar(NamedTuple):
 class Flame:
     """A profile that shows itself: `_repr_html_` in a notebook, `page()` for a file. `tree` is what `Client.profile` returns."""
 
-    def __init__(self, tree: dict[str, Any], interval_s: float | None = None) -> None:
+    def __init__(self, tree: dict[str, Any]) -> None:
         self.tree = tree
-        self.interval_s = interval_s
 
     def __repr__(self) -> str:
         return f"<Flame {self.tree['count']} samples>"
@@ -46,7 +45,7 @@ class Flame:
 
     def page(self) -> str:
         """The whole page."""
-        return page(self.tree, self.interval_s)
+        return page(self.tree)
 
 
 def bars(tree: dict[str, Any]) -> list[_Bar]:
@@ -73,7 +72,7 @@ def bars(tree: dict[str, Any]) -> list[_Bar]:
     return found
 
 
-def page(tree: dict[str, Any], interval_s: float | None = None, title: str = "Profile") -> str:
+def page(tree: dict[str, Any], title: str = "Profile") -> str:
     """A page with the flame graph.
 
     >>> tree = {"identifier": "root", "description": {}, "count": 0, "children": {}}
@@ -83,17 +82,15 @@ def page(tree: dict[str, Any], interval_s: float | None = None, title: str = "Pr
     total = tree["count"]
     drawn = bars(tree)
     depth = max((bar.depth for bar in drawn), default=0)
-    seconds = f", about {_seconds(total * interval_s)} of task time" if interval_s and total else ""
-    summary = f"{total:,} samples{seconds}" if total else "no samples: no task ran long enough to be seen"
-    body = "\n".join(_bar(bar, total, interval_s) for bar in drawn) if total else ""
+    summary = f"{total:,} samples" if total else "no samples: no task ran long enough to be seen"
+    body = "\n".join(_bar(bar, total) for bar in drawn) if total else ""
     script = _SCRIPT if total else ""
     return _PAGE.format(title=escape(title), summary=escape(summary), height=21 * (depth + 1), bars=body, style=_STYLE, script=script)
 
 
-def _bar(bar: _Bar, total: int, interval_s: float | None) -> str:
+def _bar(bar: _Bar, total: int) -> str:
     share = f"{bar.samples / total:.1%}"
-    time = f" · {_seconds(bar.samples * interval_s)}" if interval_s else ""
-    tip = f"{bar.name}\n{bar.place}\n{share}{time} · {bar.samples:,} samples, {bar.own:,} in it itself"
+    tip = f"{bar.name}\n{bar.place}\n{share} · {bar.samples:,} samples, {bar.own:,} in it itself"
     hue = zlib.crc32(bar.place.rpartition(":")[0].encode()) % 360 if bar.place else 0
     saturation = 55 if bar.place else 0
     place = f"left:{100 * bar.left:.4f}%;width:{100 * bar.width:.4f}%;top:{21 * bar.depth}px"
@@ -101,17 +98,6 @@ def _bar(bar: _Bar, total: int, interval_s: float | None) -> str:
         f'<div class="b" tabindex="0" style="{place};--h:{hue};--s:{saturation}%" '
         f'data-l="{bar.left:.6f}" data-w="{bar.width:.6f}" title="{escape(tip, quote=True)}">{escape(bar.name)}</div>'
     )
-
-
-def _seconds(seconds: float) -> str:
-    """A time for people.
-
-    >>> _seconds(0.25), _seconds(12.3), _seconds(200)
-    ('250 ms', '12.3 s', '3.3 min')
-    """
-    if seconds < 1:
-        return f"{1000 * seconds:.0f} ms"
-    return f"{seconds:.3g} s" if seconds < 120 else f"{seconds / 60:.1f} min"
 
 
 _STYLE = """
