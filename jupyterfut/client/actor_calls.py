@@ -29,8 +29,8 @@ from jupyterfut.core.client import events as ev
 from jupyterfut.core.client.state import Record
 from jupyterfut.errors import ClosedError, JupyterfutError, SerializationError
 from jupyterfut.ids import Address, Key
-from jupyterfut.serde.calls import local_call
-from jupyterfut.serde.pickles import captured, dumps_result
+from jupyterfut.serde.calls import dumps_call, local_call
+from jupyterfut.serde.pickles import captured
 from jupyterfut.wire.messages import ActorAnswers, ActorCalls, Failure, Message, Taken
 from jupyterfut.wire.payload import Local, Payload
 
@@ -110,7 +110,7 @@ class Calling:
             if not local_call(args, kwargs, reference_key)[2]:
                 return by_reference, []
         try:
-            payload, _, holds = dumps_result([args, kwargs] if kwargs else args)
+            payload, _, holds = dumps_call(args, kwargs, _stays)
         except SerializationError:
             if by_reference is None:
                 raise
@@ -378,6 +378,11 @@ class _ActorEnd:
 
     def __call__(self, record: Record) -> None:
         self.road.actor_ended(record)
+
+
+def _stays(value: object) -> Key | None:
+    """For the pickler, which would put the result in a future's place: here futures stay futures."""
+    return None
 
 
 def _is_gone(actor: Record) -> bool:
