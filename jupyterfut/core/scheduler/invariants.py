@@ -97,7 +97,8 @@ def _check_task(state: State, key: str, task: TaskState) -> None:
         if task.ahead:
             for dependency in task.dependencies:
                 made_there = dependency.state == PROCESSING and dependency.worker is worker
-                alive = dependency.function is None or dependency.state in (MEMORY, WAITING, QUEUED, PROCESSING)
+                lasting = dependency.function is None or dependency.options.actor  # the worker has it, or its description, whatever becomes of it
+                alive = lasting or dependency.state in (MEMORY, WAITING, QUEUED, PROCESSING)
                 if not (made_there or alive):
                     _broken(state, task, f"ahead of {dependency}")
     if (task.failure is not None) != (at == ERRED):
