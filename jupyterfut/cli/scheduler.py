@@ -62,15 +62,18 @@ async def _serve(args: argparse.Namespace, token: str) -> int:
     security = options.security(args, token)
     async with Scheduler(host=args.host, port=args.port, security=security, name=args.name, allow_run=allow_run) as scheduler:
         address = scheduler.address
-        info = connections.write_connection_file(address, token, args.name, tls_ca=args.tls_ca, path=args.connection_file)
+        infos: list[connections.ConnectionInfo] = []
         try:
-            print(f"scheduler {args.name!r} at {address}\nconnection file: {info.path}\nworkers join with: jupyterfut worker {address}", flush=True)
+            for path in dict.fromkeys((None, args.connection_file)):  # where `Client(NAME)` and 'jupyterfut cluster' look, and where it was asked for
+                infos.append(connections.write_connection_file(address, token, args.name, tls_ca=args.tls_ca, path=path))
+            print(f"scheduler {args.name!r} at {address}\nconnection file: {infos[-1].path}\nworkers join with: jupyterfut worker {address}", flush=True)
             finished = asyncio.create_task(scheduler.finished())
             stopped = asyncio.create_task(stop.wait())
             await asyncio.wait((finished, stopped), return_when=asyncio.FIRST_COMPLETED)
             finished.cancel()
             stopped.cancel()
         finally:
-            connections.remove_connection_file(info)
+            for info in infos:
+                connections.remove_connection_file(info)
     print("scheduler ended", flush=True)
     return 0

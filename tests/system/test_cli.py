@@ -121,6 +121,16 @@ def test_tls_with_tokens_from_files(commands: Commands, tmp_path: Path, monkeypa
         assert client.submit(abs, -6).result(timeout=30) == 6
 
 
+def test_a_cluster_with_a_connection_file_of_its_own_is_still_found_by_name(commands: Commands, tmp_path: Path) -> None:
+    file = tmp_path / "scheduler.json"
+    scheduler, _address = commands.scheduler("--name", "mill", "--connection-file", str(file))
+    with Client("mill") as client:
+        client.shutdown()
+    assert scheduler.wait(timeout=20) == 0
+    assert not file.exists()
+    assert connections.list_connection_files() == []
+
+
 def test_one_worker_is_enough_to_stop_and_start_again(commands: Commands) -> None:
     _scheduler, address = commands.scheduler(JUPYTERFUT_TOKEN="shared")
     with Client(address, security=Security(token="shared")) as client:
