@@ -66,7 +66,8 @@ async def _serve(args: argparse.Namespace, token: str) -> int:
         try:
             for path in dict.fromkeys((None, args.connection_file)):  # where `Client(NAME)` and 'jupyterfut cluster' look, and where it was asked for
                 infos.append(connections.write_connection_file(address, token, args.name, tls_ca=args.tls_ca, path=path))
-            print(f"scheduler {args.name!r} at {address}\nconnection file: {infos[-1].path}\nworkers join with: jupyterfut worker {address}", flush=True)
+            file = infos[-1].path
+            print(f"scheduler {args.name!r} at {address}\nconnection file: {file}\nworkers join with: jupyterfut worker {address}", flush=True)
             finished = asyncio.create_task(scheduler.finished())
             stopped = asyncio.create_task(stop.wait())
             await asyncio.wait((finished, stopped), return_when=asyncio.FIRST_COMPLETED)
