@@ -48,7 +48,7 @@ class JupyterfutBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore
     """
 
     supports_retrieve_callback = True
-    supports_inner_max_num_threads = False
+    supports_inner_max_num_threads = False  # workers set their libraries' threads when they start (OMP_NUM_THREADS and the like)
     default_n_jobs = -1
     # A task costs a tenth of a millisecond here, so batches may be shorter than those for joblib's own processes, and the ends less ragged.
     MIN_IDEAL_BATCH_DURATION = 0.02
@@ -60,14 +60,11 @@ class JupyterfutBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore
         scatter: list[Any] | tuple[Any, ...] | None = None,
         wait_for_workers_timeout: Timeout = 10,
         nesting_level: int | None = None,
-        inner_max_num_threads: int | None = None,
         **options: Any,
     ) -> None:
         unknown = [name for name in options if name not in _OPTIONS]
         if unknown:
             raise TypeError(f"the backend 'jupyterfut' takes no option {', '.join(map(repr, unknown))} (there are: {', '.join(_OPTIONS)})")
-        if inner_max_num_threads is not None:
-            raise ValueError("inner_max_num_threads: workers set their libraries' threads when they start (OMP_NUM_THREADS and the like)")
         if scatter is not None and not isinstance(scatter, (list, tuple)):
             raise TypeError(f"scatter takes a list of objects, not {type(scatter).__name__}")
         super().__init__(nesting_level=nesting_level)
