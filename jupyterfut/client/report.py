@@ -12,15 +12,21 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from jupyterfut._version import __version__
-from jupyterfut.client import current, task_stream
+from jupyterfut.client import current, everywhere, task_stream
 from jupyterfut.client.timeouts import Deadline
 from jupyterfut.config import settings
+from jupyterfut.core.profile import merge_plain
 from jupyterfut.views import report
+from jupyterfut.views.flame import Flame
 
 if TYPE_CHECKING:
     from jupyterfut.client.client import Client
 
 SOURCE_LINES = 200
+"""Of the block's code."""
+
+LOG_LINES = 200
+"""Of each worker, the newest."""
 
 
 class performance_report:  # noqa: N801  # the name that users of dask.distributed know
@@ -88,7 +94,11 @@ class performance_report:  # noqa: N801  # the name that users of dask.distribut
             rows = await task_stream.collect(client, self._began_at)
         finally:
             await client._observing.record(-1)
-        facts = await client._session.ask("identity", {}, Deadline(settings().client.timeout_s))
+        patience_s = settings().client.timeout_s
+        facts = await client._session.ask("identity", {}, Deadline(patience_s))
+        asked = {"prefix": None, "start": self._began_at, "stop": None}
+        trees = await everywhere.ask_each(client, "profile", asked, None, patience_s, "ignore")
+        logs = await everywhere.ask_each(client, "logs", {"n": LOG_LINES}, None, patience_s, "ignore")
         view = report.ReportView(
             spans=await task_stream.spans(client, rows),
             workers=[_worker(address, worker) for address, worker in facts["workers"].items()],
@@ -97,6 +107,8 @@ class performance_report:  # noqa: N801  # the name that users of dask.distribut
             address=client.address,
             versions={"jupyterfut": __version__, "Python": sys.version.split()[0]},
             source=self._source,
+            logs=_logs(logs, facts["workers"]),
+            profile=_profile(trees),
         )
         return await asyncio.to_thread(report.page, view)
 
@@ -106,6 +118,20 @@ def _worker(address: str, facts: dict[str, Any]) -> report.ReportWorker:
     return report.ReportWorker(
         facts["name"], address, facts["nthreads"], facts["memory_limit_bytes"], int(metrics.get("memory_bytes", 0)), facts["host"]
     )
+
+
+def _profile(trees: dict[str, Any]) -> str:
+    tree = merge_plain(trees.values())
+    return Flame(tree)._repr_html_() if tree["count"] else ""
+
+
+def _logs(logs: dict[str, list[list[str]]], workers: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    """Oldest first. Workers of one process (`processes=False`) have the same lines, which are shown once."""
+    shown: dict[tuple[str, ...], list[str]] = {}
+    for address, lines in logs.items():
+        name = workers[address]["name"] if address in workers else address
+        shown.setdefault(tuple(text for _level, text in reversed(lines)), []).append(name)
+    return [(f"worker{'s' * (len(names) > 1)} {', '.join(names)}", list(texts)) for texts, names in shown.items()]
 
 
 def source_of_block(frame: FrameType) -> str:

@@ -92,7 +92,7 @@ def page(view: ReportView) -> str:
         _section("Kinds of tasks", _kinds(view, colours)),
         _section("Workers", _workers(view)),
         _section("Transfers", _transfers(view)),
-        _section("Profile", view.profile),
+        _section("", view.profile),  # it has its own heading
         _section("Code", f"<pre>{escape(view.source)}</pre>" if view.source.strip() else ""),
         _section("Logs", _logs(view.logs)),
     ]

@@ -1,4 +1,4 @@
-"""What the scheduler's machine keeps and passes on for people: metadata, events, datasets, wishes to hear of workers; and tasks that ask to run again."""
+"""What the scheduler's machine keeps and passes on for people: metadata, events, datasets, wishes; and tasks that ask to run again."""
 
 from __future__ import annotations
 
