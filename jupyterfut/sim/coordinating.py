@@ -143,7 +143,7 @@ class Performance:
             self._end()
 
         for item in items:
-            ledger.put_back(item)
+            ledger.put_back(self.client, item)
         keys = [record.key for record in answer.records]
         self._ask("queue_unget", back, values=payloads, holds=keys)
         self.client.bury(answer.records)

@@ -179,9 +179,11 @@ class Ledger:
     def taken_out(self, client: SimClient, name: str, token: int) -> Item:
         """Somebody has got an item of a queue."""
         item = self._known(client, name, token)
-        if item.reader is not None:
-            assert not self.valid(item.reader[1]), f"{item} was given to {item.reader[0]}, and now to {client}"
-        item.reader = (client, self.passport(client))
+        passport = self.passport(client)
+        if item.reader is not None and self.valid(item.reader[1]):
+            assert passport is None, f"{item} was given to {item.reader[0]}, and now to {client}"
+            return item  # it comes late to one who was given up
+        item.reader = (client, passport)
         if not item.moved:
             road = (name, item.client, client)
             before = self.last_read.get(road, 0)
@@ -189,9 +191,10 @@ class Ledger:
             self.last_read[road] = token
         return item
 
-    def put_back(self, item: Item) -> None:
+    def put_back(self, client: SimClient, item: Item) -> None:
         """Its reader had given up waiting, and is about to put it back."""
-        assert item.reader is not None
+        if item.reader is None or item.reader[0] is not client:
+            return  # it was somebody else's already
         item.returned_by = item.reader[1]
         item.reader = None
         item.moved = True
