@@ -299,7 +299,7 @@ class Road:
         """There is no such actor (any more)."""
         actor = call.actor._record
         kind = "CancelledError" if actor.status == "cancelled" else "ActorLost"
-        self._fail([call], kind, str(error_of(actor)))
+        self._fail([call], kind, actor.reason or str(error_of(actor)))
 
     # --- answers
 

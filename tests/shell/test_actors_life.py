@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from actor_helpers import HOSTS, Caller, Counter, Ends, Slow, play
 
-from jupyterfut import Actor, Client, get_client, wait
-from jupyterfut.errors import ActorLost, CancelledError, ClosedError
+from jupyterfut import Actor, Client, Queue, Variable, get_client, wait
+from jupyterfut.errors import ActorLost, CancelledError, ClosedError, LostData
 
 
 @pytest.fixture(params=HOSTS)
@@ -444,3 +444,36 @@ def test_nothing_is_left_of_an_actor():
         assert not client._session.state.records
 
     play(story)
+
+
+def test_a_lost_actor_can_be_made_again_by_hand():
+    async def story(client, *workers):
+        task = client.submit(Counter, 3, actor=True, workers="w1", allow_other_workers=True, retries=5)
+        old = await task
+        await old.increment()
+        await workers[1].close()
+        with pytest.raises(LostData, match="is gone"):
+            while True:  # until the scheduler's word is here; it is not made again by itself
+                await task
+        await client.retry(task)
+        new = await task
+        assert await new.n == 3
+        assert new != old
+        with pytest.raises(ActorLost):
+            await old.increment()
+
+    play(story, workers=2)
+
+
+def test_an_actor_travels_through_a_queue_and_a_variable(host):
+    async def story(client, worker):
+        counter = await client.submit(Counter, 1, actor=True)
+        queue, variable = Queue("actors", client=client), Variable("actor", client=client)
+        await queue.put(counter)
+        await variable.set(counter)
+        del counter
+        gc.collect()
+        assert await (await queue.get()).increment() == 2
+        assert await (await variable.get()).increment() == 3
+
+    play(story, host)
