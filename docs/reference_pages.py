@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -251,7 +252,7 @@ def markdown(doc: str, links: Links, here: Entry | None, value: Any = None) -> s
             else:
                 parts.append(fence(inspect.cleandoc(paragraph)))
         elif all(line.startswith("    ") for line in paragraph.splitlines()):
-            parts.append(f"```text\n{inspect.cleandoc(paragraph)}\n```\n")
+            parts.append(f"```text\n{textwrap.dedent(paragraph)}\n```\n")
         elif paragraph:
             parts.append(_prose(paragraph, arguments, links, here))
     return "\n".join(parts)
