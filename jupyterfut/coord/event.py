@@ -12,8 +12,10 @@ from jupyterfut.coord.named import Named
 class Event(Named):
     """A flag of the cluster, as `threading.Event` is one of a process. It is not set at first; nobody owns it.
 
-    name: what other clients and tasks know it by; without one it gets a name of its own. client: as in `Queue`. In an asynchronous client all methods
-    return awaitables.
+    name: what other clients and tasks know it by; without one it gets a name of its own.
+    client: as in `Queue`.
+
+    In an asynchronous client all methods return awaitables.
 
     >>> from jupyterfut import Client
     >>> with Client(processes=False) as client:

@@ -14,6 +14,7 @@ class Lock(Leased):
 
     name: what everybody calls the thing that it protects; without one it gets a name of its own, and can be passed to tasks as an argument.
     client: as in `Queue`.
+    scheduler_rpc, loop: are accepted and not used.
 
     It is given to those who wait in the order in which they came; when its holder's process dies, or loses its link for good, to the next one. It is
     not re-entrant. Only the object that acquired it can release it (any thread may). Inside a task, waiting gives the task's place to another. In an
@@ -31,13 +32,15 @@ class Lock(Leased):
     _acquire_op = "lock_acquire"
     _release_op = "lock_release"
 
-    def __init__(self, name: str | None = None, client: Client | None = None) -> None:
+    def __init__(self, name: str | None = None, client: Client | None = None, scheduler_rpc: Any = None, loop: Any = None) -> None:
         super().__init__(name, client)
 
     def acquire(self, blocking: bool = True, timeout: Timeout = None) -> Any:
         """Wait until the lock is free, and take it; whether that was done in time.
 
-        blocking: False tries once. timeout: seconds, `timedelta`, "10 ms"; zero tries once; None (or -1): as long as it takes.
+        blocking: False tries once.
+        timeout: seconds, `timedelta`, "10 ms"; zero tries once; None (or -1): as long as it takes.
+
         Blocks, or returns an awaitable. Raises ValueError for a timeout with `blocking=False`, as `threading.Lock` does.
 
         >>> with Client(processes=False):

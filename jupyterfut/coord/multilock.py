@@ -15,8 +15,11 @@ class MultiLock(Leased):
     """Acquires all its names at once, or none. Two of them that share a name never hold it together; whatever the order of their names, they do not
     deadlock.
 
-    names: what is protected; at least one name. client: as in `Queue`. `with` and `async with` take all names. In an asynchronous client all methods
-    return awaitables. When the holder's process dies, or loses its link for good, its names are free.
+    names: what is protected; at least one name. They are other names than those of `Lock`.
+    client: as in `Queue`.
+
+    `with` and `async with` take all names. When the holder's process dies, or loses its link for good, they are free. In an asynchronous client all
+    methods but `locked` return awaitables.
 
     >>> from jupyterfut import Client
     >>> with Client(processes=False):
@@ -52,8 +55,11 @@ class MultiLock(Leased):
     def acquire(self, blocking: bool = True, timeout: Timeout = None, num_locks: int | None = None) -> Any:
         """Wait until all names are free (or `num_locks` of them), and take them; whether that was done in time.
 
-        blocking: False tries once. timeout: seconds, `timedelta`, "10 ms"; zero tries once; None: as long as it takes. Blocks, or returns an
-        awaitable. Raises ValueError for a timeout with `blocking=False`, and for a `num_locks` that makes no sense.
+        blocking: False tries once.
+        timeout: seconds, `timedelta`, "10 ms"; zero tries once; None (or -1): as long as it takes.
+        num_locks: so many of the names are enough, any of them.
+
+        Blocks, or returns an awaitable. Raises ValueError for a timeout with `blocking=False`, and for a `num_locks` that makes no sense.
         """
         wanted = len(self.names) if num_locks is None else whole_number(num_locks, "num_locks")
         if not 1 <= wanted <= len(self.names):

@@ -15,7 +15,8 @@ from jupyterfut.coord.values import opened, packed
 class Pub(Named):
     """Publishes messages on a topic, to all `Sub` objects of the cluster that have the same name.
 
-    name: the topic. client: as in `Queue`.
+    name: the topic.
+    client: as in `Queue`.
 
     A message goes from the publishing process straight to the workers that listen; only on the way to a listening kernel it passes the scheduler, and
     must not be larger than `scheduler.value_limit_bytes` then. What is published while nobody listens is dropped, as in dask.distributed. From the
@@ -88,8 +89,9 @@ class Pub(Named):
 class Sub(Named):
     """Hears what is published on a topic: everything since it was made, once each.
 
-    name: the topic. client: as in `Queue`. maxlen: how many messages it keeps while nobody reads them, the oldest go first; None: all, as long as
-    there is memory.
+    name: the topic.
+    client: as in `Queue`.
+    maxlen: how many messages it keeps while nobody reads them, the oldest go first; None: all, as long as there is memory.
 
     `get` waits for the next message; so does iterating, `for message in sub:`, `async for message in sub:`, which never ends by itself. Threads and
     tasks that share one object share its messages, each goes to one of them. A copy that has travelled to another process hears what is published
@@ -142,6 +144,8 @@ class Sub(Named):
             return self._get_async(here, wait_s)
         return opened(here, self._mailbox.take(wait_s))
 
+    next = get
+
     async def _get_async(self, here: Client, wait_s: float | None) -> Any:
         return opened(here, await self._mailbox.take_async(wait_s))
 
@@ -149,6 +153,7 @@ class Sub(Named):
         return self
 
     def __next__(self) -> Any:
+        """The next message. Blocks; see `get`."""
         if self.client.asynchronous:
             raise TypeError(f"{self!r} is iterated with 'async for' here, since its client is asynchronous")
         return self.get()

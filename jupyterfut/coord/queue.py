@@ -77,6 +77,7 @@ class Queue(Named):
         """Take the oldest item, and return it. Blocks while there is none, for `timeout` (as in `put`).
 
         batch: True: all items that are there, perhaps none, as a list, at once. A number: a list of so many items, once there are so many.
+
         Raises `TimeoutError` (as dask.distributed does; not `queue.Empty`) and takes nothing then; `ClosedError` when the queue is closed meanwhile;
         and what unpickling the item raises.
 

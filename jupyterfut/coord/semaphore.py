@@ -15,7 +15,8 @@ class Semaphore(Leased):
 
     max_leases: how many; at least 1 (ValueError), and the same in all objects of a name (ValueError where they meet: at the first `acquire`).
     name: what other clients and tasks know it by; without one it gets a name of its own, and can be passed to tasks as an argument.
-    client: as in `Queue`. register, scheduler_rpc, loop: are accepted and not used.
+    client: as in `Queue`.
+    register, scheduler_rpc, loop: are accepted and not used.
 
     Leases are given to those who wait in the order in which they came. A lease whose holder's process dies, or loses its link for good, comes back;
     none is ever lost to a timeout. In an asynchronous client all methods return awaitables, and `async with` takes the place of `with`.

@@ -13,7 +13,8 @@ from jupyterfut.coord.values import for_scheduler, let_be, unpacked
 class Variable(Named):
     """A global variable of the cluster, for a future or a small value.
 
-    name: what other clients and tasks know it by; without one it gets a name of its own. client: as in `Queue`.
+    name: what other clients and tasks know it by; without one it gets a name of its own.
+    client: as in `Queue`.
 
     A future in it keeps its task alive until the variable is set anew or deleted, also after the client that set it is gone; whoever gets it knows
     its state at once. In an asynchronous client all methods return awaitables.
