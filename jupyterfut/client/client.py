@@ -282,8 +282,8 @@ class Client(Placing, Administration, TalkingBack, Graphs, ClientLife):
         return info.nbytes(self, futures)
 
     def story(self, *keys_or_futures: Any) -> Any:
-        """What the scheduler's journal says of these keys: lists of [time, key, what happened, detail], oldest first. Blocks, or returns an
-        awaitable.
+        """What the journals of the scheduler and the workers say of these keys: lists of [time, key, what happened, detail], oldest first. Times are
+        seconds since 1970; what a worker says begins with its name. Blocks, or returns an awaitable.
 
         >>> with Client(processes=False) as client:
         ...     future = client.submit(abs, -1, key="one")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from jupyterfut import errors
+from jupyterfut.client import everywhere
 from jupyterfut.client.futures import as_futures
 from jupyterfut.client.submit import worker_names
 from jupyterfut.client.timeouts import Deadline, Timeout
@@ -72,8 +73,16 @@ def nbytes(client: Client, futures: Any) -> dict[str, int]:
 
 
 def story(client: Client, keys_or_futures: tuple[Any, ...]) -> Any:
-    """What the scheduler's journal says about these keys, oldest first."""
-    return ask(client, "story", {"keys": [one if isinstance(one, str) else one.key for one in keys_or_futures]})
+    """What the journals of the scheduler and of the workers that are here say about these keys, oldest first. (A worker whose clock is wrong tells its
+    part of the story at the wrong time.)"""
+    return everywhere.perform(client, _story(client, [one if isinstance(one, str) else one.key for one in keys_or_futures]))
+
+
+async def _story(client: Client, keys: list[str]) -> list[list[Any]]:
+    patience_s = settings().client.timeout_s
+    rows = await client._session.ask("story", {"keys": keys}, Deadline(patience_s))
+    of_workers = await everywhere.ask_each(client, "story", {"keys": keys}, None, patience_s, "ignore")
+    return sorted([*rows, *(row for one in of_workers.values() for row in one)], key=lambda row: row[0])
 
 
 def wait_for_workers(client: Client, n: Any, timeout: Timeout) -> Any:

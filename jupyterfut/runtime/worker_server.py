@@ -181,7 +181,7 @@ class Worker:
             profile_s=(limits.profile_interval_s, limits.profile_slice_s),
         )  # fmt: skip
         self._observer = Observer(lambda: self.address, self._executor.say, quiet=self._local)
-        self.data_ops.update(task_stream=self._observer.task_stream, clock=self._observer.clock)
+        self.data_ops.update(task_stream=self._observer.task_stream, clock=self._observer.clock, story=self._story)
         self.machine = WorkerMachine(
             self.address, self.name, self.nthreads, memory_limit_bytes=self.memory_limit_bytes, resources=self.resources, pid=os.getpid(),
             info=self._facts(), settings=WorkerSettings(inline_bytes=limits.inline_bytes, heartbeat_s=limits.heartbeat_s),
@@ -494,6 +494,11 @@ class Worker:
     def _withdraw(self, effect: Withdraw) -> None:
         withdraw = self._executor.withdraw
         self._handle(Withdrawn(effect.keys, effect.attempts, [withdraw(attempt) for attempt in effect.attempts]))
+
+    def _story(self, args: dict[str, Any]) -> list[list[Any]]:
+        """What the machine's journal says about keys, in seconds since 1970."""
+        epoch_s = time.time() - time.monotonic()
+        return [[now + epoch_s, key, f"worker {self.name}: {what}", detail] for now, key, what, detail in self.machine.story(*args["keys"])]
 
     def _watch(self, effect: Watch) -> None:
         self._observer.watch(effect.loggers, effect.tasks)

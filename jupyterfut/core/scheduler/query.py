@@ -235,7 +235,8 @@ class Query:
         return [worker for worker in self.state.workers.values() if not names or matches(worker, names)]
 
     def story(self, client: ClientState, args: dict[str, Any]) -> list[list[Any]]:
-        return [[now, key, what, detail] for now, key, what, detail in self.state.journal.story(*args["keys"])]
+        epoch_s = self.state.epoch_s
+        return [[now + epoch_s, key, what, detail] for now, key, what, detail in self.state.journal.story(*args["keys"])]
 
     def why_pending(self, client: ClientState, args: dict[str, Any]) -> str:
         """One line that says what a pending task waits for."""
