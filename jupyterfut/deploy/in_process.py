@@ -51,6 +51,8 @@ class InProcess:
         self._started: dict[str, Worker] = {}
         self._leave: dict[str, Callable[[], None]] = {}  # what takes a worker's nanny out of the scheduler
         self._lock: asyncio.Lock | None = None
+        self._restarting: set[str] = set()  # workers that are closed so that another follows
+        self._closed = False
         self.on_wish: Callable[[int], object] = lambda n: None  #: called when the load asks for another number of workers
 
     @property
@@ -96,7 +98,8 @@ class InProcess:
 
     def present(self) -> dict[str, str | None]:
         """The workers by name, oldest first."""
-        for name in [name for name, worker in self._started.items() if worker.status in ("closing", "closed")]:  # a client has retired it
+        retired = [name for name, worker in self._started.items() if worker.status in ("closing", "closed") and name not in self._restarting]
+        for name in retired:  # by a client
             del self._started[name], self.workers[name]
             self._leave.pop(name)()
         return {name: worker.address for name, worker in self._started.items()}
@@ -112,20 +115,24 @@ class InProcess:
         """End these."""
         assert self._lock is not None
         async with self._lock:
+            names = [name for name in names if name in self._started]
             await asyncio.gather(*(self._started[name].close() for name in names))
             for name in names:
                 del self._started[name], self.workers[name]
                 self._leave.pop(name)()
 
     async def close(self) -> None:
-        """End the workers, then the scheduler."""
+        """End the workers, then the scheduler. A restart that is under way ends first."""
+        self._closed = True
         if self._scheduler is not None:
             await self._workforce.close()
         async with AsyncExitStack() as stack:
             if self._scheduler is not None:
                 stack.push_async_callback(self._scheduler.close)
-            for worker in self._started.values():
-                stack.push_async_callback(worker.close)
+            if self._lock is not None:
+                async with self._lock:
+                    for worker in self._started.values():
+                        stack.push_async_callback(worker.close)
         self._started.clear()
         self.workers.clear()
 
@@ -149,9 +156,13 @@ class InProcess:
             raise ValueError(f"the workers of a cluster without processes have no nannies, which could do that: {op}")
         assert self._lock is not None
         async with self._lock:
-            if name in self._started:
-                await self._started[name].close("restarted")
-                await self._start_worker(name)
+            if name in self._started and not self._closed:
+                self._restarting.add(name)
+                try:
+                    await self._started[name].close("restarted")
+                    await self._start_worker(name)
+                finally:
+                    self._restarting.discard(name)
 
     async def _start_worker(self, name: str) -> None:
         worker = Worker(

@@ -29,7 +29,7 @@ from jupyterfut.runtime.insider import InsiderDoor
 from jupyterfut.runtime.nanny_admin import Answer, NannyDoor
 from jupyterfut.runtime.peer import Link, accept
 from jupyterfut.runtime.scheduler_admin import SchedulerAdmin
-from jupyterfut.wire.messages import ClientHello, Goodbye, Message, NannyHello, Reply, Request, WorkerDied, WorkerHello
+from jupyterfut.wire.messages import AsClient, ClientHello, Goodbye, Message, NannyHello, Reply, Request, WorkerDied, WorkerHello
 
 logger = logging.getLogger("jupyterfut.scheduler")
 
@@ -190,7 +190,7 @@ class Scheduler:
             if type(message) is Request and message.op == "shutdown":
                 self._shut_down(peer, message.id)
                 return
-            if self.admin.asked(peer, message):
+            if (type(message) is Request or type(message) is AsClient) and self.admin.asked(peer, message):
                 continue
             self._perform(handle(Received(peer, message), now))
             if self.admin.watching:

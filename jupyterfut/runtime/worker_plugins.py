@@ -20,7 +20,7 @@ from jupyterfut.runtime.plugin_classes import WorkerPlugin
 from jupyterfut.runtime.side_threads import call, in_thread
 from jupyterfut.serde import failure_from_exception, loads
 from jupyterfut.wire.messages import Failure, Plugins, Reply
-from jupyterfut.wire.payload import Payload
+from jupyterfut.wire.payload import Blob, Payload
 
 if TYPE_CHECKING:
     from jupyterfut.runtime.worker_server import Worker
@@ -65,7 +65,7 @@ class WorkerPlugins:
                 for name in message.removed:
                     await self._remove(name)
                 for name, payload in message.plugins.items():
-                    if message.joining and self._payloads.get(name) == payload:
+                    if message.joining and _is_same(self._payloads.get(name), payload):
                         continue  # the worker has only connected again
                     try:
                         await self._add(name, payload)
@@ -150,6 +150,12 @@ class WorkerPlugins:
                 except Exception:
                     logger.exception("plugin %r of worker %s raised in transition", name, self._worker.name)
         at_worker.reset(token)
+
+
+def _is_same(one: Payload | None, other: Payload) -> bool:
+    if type(one) is Blob and type(other) is Blob:
+        return bytes(one.head) == bytes(other.head) and list(map(bytes, one.buffers)) == list(map(bytes, other.buffers))
+    return one == other
 
 
 def _takes(function: Callable[..., object], name: str) -> bool:

@@ -56,7 +56,7 @@ def check(machine: SchedulerMachine) -> None:
         for task in client.wanted:
             if client not in task.wanted_by or task.state == FORGOTTEN:
                 _broken(state, task, f"{client} wants it, it does not know")
-    for line in (*machine.coordination.wrong(), *machine.replicas.wrong()):
+    for line in (*machine.coordination.wrong(), *machine.nannies.wrong(), *machine.plugins.wrong(), *machine.replicas.wrong()):
         _broken(state, None, line)
     if state.dirty or state.touched or machine.transitions.later:
         _broken(state, None, "mail or accounts were left over")

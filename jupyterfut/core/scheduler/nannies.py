@@ -7,7 +7,7 @@ worker processes and ends them; a worker names its nanny in its own hello (`info
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -104,10 +104,12 @@ class Nannies:
         op: str,
         args: dict[str, Any],
         timeout_s: float | None,
+        on_failure: Callable[[Any], None] = lambda name: None,
         **facts: Any,
     ) -> None:
         """Answer a client's request with what each nanny answers: `{"answers": {name: [value, failure]}, "missing": names}`; missing are those that
-        have not answered when the time was over. `facts` are added to it."""
+        have not answered when the time was over. `facts` are added to it.
+        `on_failure(name)` is called for each that has failed."""
         answers: dict[str, list[Any]] = {}
         waiting = dict.fromkeys(nannies)
         late: dict[str, Any] = {"answers": answers, "missing": [], **facts}
@@ -116,6 +118,8 @@ class Nannies:
         def answer(name: str, value: Any, failure: Failure | None) -> None:
             answers[name] = [value, failure]
             waiting.pop(name, None)
+            if failure is not None:
+                on_failure(name)
             if not waiting and parked.here:
                 self.state.parked.answer(parked, late)
 
@@ -140,6 +144,11 @@ class Nannies:
             if not chosen:
                 raise BadRequest(f"no worker matches {list(names)}")
         self.ask_each(client, number, chosen, str(args["op"]), args["args"], args.get("timeout_s"))
+
+    def wrong(self) -> Iterator[str]:
+        """What does not hold that must, a line each."""
+        if list(self.here.values()) != list(self._by_peer.values()) or list(self._asked) != list(self.here.values()):
+            yield "nannies by id, by peer, and those who were asked differ"
 
     def _by_worker(self) -> dict[str, NannyState]:
         """All nannies, by the address of the worker that is here, else by their own name."""

@@ -7,7 +7,7 @@ kind with their welcome, before anything else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from jupyterfut.core.scheduler import post
@@ -142,6 +142,15 @@ class Plugins:
         else:
             self.state.parked.take(parked)
             post.append(self.state, parked.client.outbox, Reply(parked.id, None, one.failure))
+
+    def wrong(self) -> Iterator[str]:
+        """What does not hold that must, a line each."""
+        for number, one in self._rounds.items():
+            here: Iterable[Member] = self.state.workers.values() if one.kind == "worker" else self.nannies.here.values()
+            if not one.waiting or not set(one.waiting) | set(one.done) <= set(here):
+                yield f"plugin {one.name!r}, round {number}: waits for nobody, or for somebody who is gone"
+            if one.parked is not None and not one.parked.here:
+                yield f"plugin {one.name!r}, round {number}: its client has been answered"
 
     def _nobody_waits(self, parked: Parked) -> None:
         for one in self._rounds.values():

@@ -7,6 +7,7 @@ are marked, so that their death is nobody's fault: tasks that they were running 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from jupyterfut.core.scheduler import post
@@ -39,11 +40,27 @@ class Restarts:
         for nanny in self.nannies.here.values():
             asked[nanny.name if nanny.name not in asked else nanny.address] = nanny
         kept = []
+        workers: dict[str, WorkerState] = {}
         for worker in self.state.workers.values():
-            worker.restarting = self.nannies.of(worker) is not None
-            if not worker.restarting:
+            nanny = self.nannies.of(worker)
+            if nanny is None:
                 kept.append(worker.address)
-        self.nannies.ask_each(client, number, asked, "restart", {"wait": wait}, timeout_s, kept=kept)
+            else:
+                workers[nanny.name if asked.get(nanny.name) is nanny else nanny.address] = worker
+                self._leave_alone(worker)
+        self.nannies.ask_each(client, number, asked, "restart", {"wait": wait}, timeout_s, partial(self._stays, workers), kept=kept)
+
+    def _leave_alone(self, worker: WorkerState) -> None:
+        """It is about to be replaced: it gets no more tasks, and what becomes of those that it has is nobody's fault."""
+        worker.restarting = worker.retiring = True
+        self.state.touched[worker] = None
+
+    def _stays(self, workers: dict[Any, WorkerState], name: Any) -> None:
+        """Its nanny could not replace it. If it is still here, it works on."""
+        worker = workers.get(name)
+        if worker is not None and self.state.workers.get(worker.address) is worker:
+            worker.restarting = worker.retiring = False
+            self.state.touched[worker] = None
 
     def forget_all(self) -> None:
         """Nothing is wanted any more, but for what queues and variables hold. Clients are told."""
@@ -66,9 +83,10 @@ class Restarts:
         """Replace these workers. Answered as `ask_each` does, by address."""
         chosen = self._chosen(args["workers"])
         for worker in chosen:
-            worker.restarting = True
+            self._leave_alone(worker)
         asked = {worker.address: nanny for worker in chosen if (nanny := self.nannies.of(worker)) is not None}
-        self.nannies.ask_each(client, number, asked, "restart", {"wait": True}, args.get("timeout_s"))
+        workers: dict[Any, WorkerState] = {worker.address: worker for worker in chosen}
+        self.nannies.ask_each(client, number, asked, "restart", {"wait": True}, args.get("timeout_s"), partial(self._stays, workers))
 
     def _chosen(self, names: Iterable[str]) -> list[WorkerState]:
         chosen: dict[WorkerState, None] = {}
