@@ -162,8 +162,7 @@ class Road:
             for call in self._all_waiting():
                 gone[_is_gone(call.actor._record)].append(call)
             waiting.extendleft(reversed(gone[False]))  # before what has come meanwhile
-            for call in gone[True]:
-                self._refuse(call)
+            self._refuse(gone[True])
             if gone[False]:
                 self._occupy(self._open())
             return
@@ -180,7 +179,7 @@ class Road:
                     messages.append(calls)
                     self._watch(actor)
             if calls is None:
-                self._refuse(call)
+                self._refuse([call])
                 continue
             if call.holds:
                 if not call.known and self._are_new(call.holds):
@@ -292,14 +291,13 @@ class Road:
             self._watch(actor)
             return
         numbers = [number for number, call in self._under_way.items() if call.actor._record is actor]
-        for call in [self._under_way.pop(number) for number in numbers]:
-            self._refuse(call)
+        self._refuse([self._under_way.pop(number) for number in numbers])
 
-    def _refuse(self, call: ActorCall) -> None:
-        """There is no such actor (any more)."""
-        actor = call.actor._record
-        kind = "CancelledError" if actor.status == "cancelled" else "ActorLost"
-        self._fail([call], kind, actor.reason or str(error_of(actor)))
+    def _refuse(self, calls: list[ActorCall]) -> None:
+        """There are no such actors (any more)."""
+        for actor in {call.actor._record for call in calls}:
+            kind = "CancelledError" if actor.status == "cancelled" else "ActorLost"
+            self._fail([call for call in calls if call.actor._record is actor], kind, actor.reason or str(error_of(actor)))
 
     # --- answers
 

@@ -79,7 +79,8 @@ class Actor:
     Calling a method returns an `ActorFuture` at once. Calls of one caller run in the order in which they were made, one at a time; `async def`
     methods are awaited on the worker's event loop and may overlap, and what was called after one begins when it has come to its first `await`.
     Reading any other attribute blocks and returns its value; in an asynchronous client it returns an awaitable. Attributes cannot be set from
-    outside. Names that the object does not have raise `AttributeError`.
+    outside. Names that the object does not have raise `AttributeError` (in an asynchronous client when they are awaited, since they may have appeared
+    since the actor was made).
 
     Methods run in a thread of the actor's own, which takes none of its worker's slots: they may wait for tasks and for other actors, and submit
     tasks (`get_client()`). The constructor runs as a task, in another thread. Arguments and results are pickled (passed by reference in an in-process
