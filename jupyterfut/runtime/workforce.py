@@ -131,18 +131,22 @@ class Workforce:
 
     async def _bring_to(self, n: int, how: dict[str, Any]) -> None:
         present = self._staff.present()
-        if len(present) < n:
-            await self._staff.start(n - len(present))
-            return
-        excess = len(present) - n
         starting = [name for name, address in present.items() if address is None]
+        names = {address: name for name, address in present.items() if address is not None}
+        if names:
+            known = await self._door.ask("workforce", {})
+            lost = [name for address, name in names.items() if address not in known["staying"] and address not in known["leaving"]]
+            if lost:  # a client has retired them and they are about to end, or they have lost their scheduler
+                await self._staff.end(lost)
+            names = {address: name for address, name in names.items() if address in known["staying"]}
+        excess = len(starting) + len(names) - n
+        if excess < 0:
+            await self._staff.start(-excess)
+            return
         leaving = starting[::-1][:excess]
         excess -= len(leaving)
-        names = {address: name for name, address in present.items() if address is not None}
         if excess:
             gone = await self._door.ask("retire_workers", {"n": excess, "among": list(names), "close": False, **how})
-            leaving += [names.pop(address) for address in gone if address in names]
-            if len(gone) < excess and not how.get("idle_only"):  # the scheduler does not know all of them: they have lost it
-                leaving += list(names.values())[::-1][: excess - len(gone)]
+            leaving += [names[address] for address in gone if address in names]
         if leaving:
             await self._staff.end(leaving)

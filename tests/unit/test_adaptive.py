@@ -164,8 +164,12 @@ class Door:
         self.error: Exception | None = None
         self.fn: Callable[[int], object] | None = None
         self.closed = 0
+        self.leaving: list[str] = []
+        self.known: Callable[[], list[str]] = list
 
     async def ask(self, op: str, args: dict[str, Any]) -> Any:
+        if op == "workforce":
+            return {"staying": [address for address in self.known() if address not in self.leaving], "leaving": self.leaving}
         self.asked.append((op, args))
         if op == "retire_workers":
             if self.error is not None:
@@ -183,6 +187,7 @@ class Door:
 def story(play: Callable[[Workforce, Staff, Door], Any], count: int = 3) -> Staff:
     """Let `play` happen to a cluster of so many workers; its staff afterwards."""
     staff, door = Staff(count), Door()
+    door.known = lambda: [address for address in staff.workers.values() if address is not None]
 
     async def main() -> None:
         workforce = Workforce(staff, door)
@@ -214,9 +219,18 @@ def test_those_that_have_not_joined_end_without_ceremony_and_the_lost_too() -> N
         staff.workers["w1"] = None
         await workforce.scale(2)
         assert not door.asked and list(staff.workers) == ["w0", "w2"]
-        door.keeps = {"tcp://0", "tcp://2"}  # it has never heard of them
-        await workforce.scale(1)
-        assert list(staff.workers) == ["w0"]
+        door.known = lambda: ["tcp://0"]  # it has never heard of w2
+        await workforce.scale(2)
+        assert list(staff.workers) == ["w0", "w3"]
+
+    story(play)
+
+
+def test_those_that_are_leaving_do_not_count() -> None:
+    async def play(workforce: Workforce, staff: Staff, door: Door) -> None:
+        door.leaving = ["tcp://1"]
+        await workforce.scale(3)
+        assert list(staff.workers) == ["w0", "w1", "w2", "w3"] and not door.asked
 
     story(play)
 

@@ -80,6 +80,7 @@ class SchedulerMachine:
         self.retirement = Retirement(self.state, self.dispatch, self.members, self.query, self.replicas)
         self.query.late_ops.update(self.replicas.late_ops)
         self.query.late_ops.update(self.retirement.late_ops)
+        self.query.ops.update(self.retirement.ops)
         self.members.on_gone = self._gone
         self.adaptation = Adaptation(self.state)
         self.query.ops.update(self.adaptation.ops)

@@ -52,8 +52,14 @@ class Retirement:
         self.leaving: dict[WorkerState, Leaving] = {}
         self.interrupted: dict[Address, Leaving] = {}  # their links broke: they may come back
         self.late_ops: dict[str, Callable[[ClientState, int, dict[str, Any]], None]] = {"retire_workers": self.retire_workers}
+        self.ops: dict[str, Callable[[ClientState, dict[str, Any]], Any]] = {"workforce": self.workforce}
 
     # --- who
+
+    def workforce(self, client: ClientState, args: dict[str, Any]) -> dict[str, list[Address]]:
+        """The addresses of the workers that stay, and of those that leave (or stand empty)."""
+        workers = self.state.workers.values()
+        return {"staying": [w.address for w in workers if not w.retiring], "leaving": [w.address for w in workers if w.retiring]}
 
     def staying(self) -> list[WorkerState]:
         """The workers that do not leave."""
