@@ -10,6 +10,7 @@ nothing has to be set or restored for it. What a user sets (`dask.config.set(sch
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -80,13 +81,20 @@ def _fall_back() -> Callable[..., Any]:
 
 
 _dask_await: Any = None
+TOO_OLD = "dask's collections run on jupyterfut from dask 2026.3 on, where dask knows other schedulers' futures; this one is older"
+
+
+def _is_known() -> bool:
+    return hasattr(sys.modules.get("dask._task_spec"), "_is_dask_future")
 
 
 def offer() -> None:
     """dask is imported, and there is a client: be its default. Idempotent. (The modules are taken as they stand: this may run while another thread
     is inside `import dask`, and must not wait for it.)"""
     global _dask_await
-    if _dask_await is None:
+    if not _is_known():
+        logging.getLogger("jupyterfut").warning(TOO_OLD)
+    elif _dask_await is None:
         sys.modules["dask.config"].update_defaults(_DEFAULTS)
         mixin = sys.modules["dask.base"].DaskMethodsMixin
         _dask_await = mixin.__await__
@@ -133,6 +141,8 @@ async def _until_done(collection: Any, futures: list[Future]) -> Any:
 def compute(client: Client, collections: Any, sync: bool, optimize_graph: bool, traverse: bool, options: TaskOptions, more: dict[str, Any]) -> Any:
     """Futures (`sync`: values) in the places of collections; everything else stays what it is."""
     import dask
+
+    _check()
     from dask._expr import FinalizeCompute
     from dask.base import collections_to_expr
     from dask.core import flatten
@@ -156,6 +166,8 @@ def compute(client: Client, collections: Any, sync: bool, optimize_graph: bool, 
 def persist(client: Client, collections: Any, optimize_graph: bool, options: TaskOptions) -> Any:
     """The same collections, made of futures."""
     import dask
+
+    _check()
     from dask.base import collections_to_expr
     from dask.core import flatten
 
@@ -178,11 +190,19 @@ def persist(client: Client, collections: Any, optimize_graph: bool, options: Tas
 
 def get(client: Client, graph: Any, keys: Any, sync: bool, options: TaskOptions) -> Any:
     """Futures (`sync`: values) in the shape of `keys`: one key, or lists of them, however nested."""
+    import dask  # noqa: F401  # so that `_check` finds it
+
+    _check()
     from dask.core import flatten
 
     futures = _submit(client, graph, list(flatten([keys])), options)
     packed = _packed(keys, futures)
     return client.gather(packed) if sync else packed
+
+
+def _check() -> None:
+    if not _is_known():
+        raise ImportError(TOO_OLD)
 
 
 def _packed(keys: Any, futures: dict[Any, Future]) -> Any:

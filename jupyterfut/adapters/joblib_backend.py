@@ -154,6 +154,8 @@ class JupyterfutBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore
             future.add_done_callback(callback)
         return future
 
+    apply_async = submit  # its name before joblib 1.5
+
     def retrieve_result_callback(self, out: Any) -> Any:
         """The results of a batch that has ended. Raises what a call has raised."""
         return out.result()
