@@ -109,6 +109,9 @@ class WorkerSettings(NamedTuple):
     profile_interval_s: Annotated[float, "s", "how often the profiler looks at what tasks are doing; 0: never"] = 0.01
     profile_slice_s: Annotated[float, "s", "how finely `Client.profile(start=, stop=)` can tell times apart"] = 1.0
     log_lines: Annotated[int, "", "how many log lines a worker, and a nanny, keeps for `Client.get_worker_logs`"] = 1_000
+    echo_prints: Annotated[
+        str, "auto|yes|no", "whether what tasks print with jupyterfut's print goes to the worker's output, too; auto: unless it is its client's output"
+    ] = "auto"
     switch_interval_s: Annotated[float, "s", "in worker processes, how long a thread keeps the interpreter (`sys.setswitchinterval`)"] = 0.005
     local_directory: Annotated[str, "path", "where spilled results go; empty: the system's directory for temporary files"] = ""
 

@@ -73,8 +73,8 @@ def nbytes(client: Client, futures: Any) -> dict[str, int]:
 
 
 def story(client: Client, keys_or_futures: tuple[Any, ...]) -> Any:
-    """What the journals of the scheduler and of the workers that are here say about these keys, oldest first. (A worker whose clock is wrong tells its
-    part of the story at the wrong time.)"""
+    """What the journals of the scheduler and of the workers that are here say about these keys, oldest first. (A worker whose clock is wrong tells
+    its part of the story at the wrong time.)"""
     return everywhere.perform(client, _story(client, [one if isinstance(one, str) else one.key for one in keys_or_futures]))
 
 

@@ -115,6 +115,8 @@ class LocalCluster(Cluster):
         self._token = token
         self._part: HostProcess | InProcess
         if processes:
+            if settings.worker.echo_prints == "auto" and not detached:  # workers print where the client does: one line would stand there twice
+                settings = settings._replace(worker=settings.worker._replace(echo_prints="no"))
             self._part = HostProcess(
                 host_settings(
                     name=self.name, token=token, n_workers=n, threads_per_worker=threads, memory_limit_bytes=parse_memory_limit(memory_limit, n),

@@ -315,8 +315,8 @@ class Worker:
 
     @property
     def echoes(self) -> bool:
-        """Whether what tasks print at the client is printed here too: not when this is the client's own process."""
-        return not self._local
+        """Whether what tasks print at the client is printed here, too: not when this is the client's own process."""
+        return not self._local and self.settings.worker.echo_prints != "no"
 
     # --- ways in
 

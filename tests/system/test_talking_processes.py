@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
+import time
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import jupyterfut
-from jupyterfut import Client, get_client, get_worker, warn
+from jupyterfut import Client, get_client, get_task_stream, get_worker, warn
 
 
 @pytest.fixture(scope="module")
@@ -133,3 +137,54 @@ def test_a_worker_that_joins_later_forwards_too(caplog: pytest.LogCaptureFixture
         (second,) = set(client.nthreads()) - first
         client.submit(log, "later", "from the second", workers=second).result()
         assert [record.worker for record in caplog.records if record.name == "later"] == [second]  # type: ignore[attr-defined]  # as above
+
+
+SCRIPT = """
+from jupyterfut import Client, print, warn
+def say():
+    print("from a task")
+    warn("careful")
+if __name__ == "__main__":
+    with Client(n_workers=1) as client:
+        client.submit(say).result()
+        print("from the client")
+"""
+
+
+def test_a_script_prints_each_line_once(tmp_path: Path) -> None:
+    path = tmp_path / "script.py"
+    path.write_text(SCRIPT)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, path], capture_output=True, text=True, timeout=60, check=False, env=environment)
+    assert done.stdout == "from a task\nfrom the client\n"
+    assert done.stderr.count("careful") == 2  # the warning, and its line of code
+    assert "script.py:5: UserWarning: careful" in done.stderr
+
+
+# --- the task stream
+
+
+def test_rows_of_processes_are_on_this_clock_with_failures_and_transfers(client: Client) -> None:
+    a, b = client.nthreads()
+    before = time.time()
+    with get_task_stream(client) as ts:
+        data = client.submit(bytes, 200_000, workers=a, pure=False)
+        assert client.submit(len, data, workers=b, pure=False).result() == 200_000
+        client.submit(divmod, 1, 0).exception()
+    after = time.time()
+    made, counted, failed = (next(row for row in ts.data if row["prefix"] == name) for name in ("bytes", "len", "divmod"))
+    (moved,) = (row for row in ts.data if row["action"] == "transfer")
+    assert (made["worker"], counted["worker"], failed["status"]) == (a, b, "error")
+    assert (moved["worker"], moved["type"], moved["key"]) == (b, a, data.key)
+    assert moved["nbytes"] >= 200_000
+    assert before - 0.1 <= made["start"] <= made["stop"] <= moved["start"] + 0.1
+    assert moved["stop"] <= counted["stop"] <= after + 0.1
+    assert [what for _, _, what, _ in client.story(data) if what.startswith("worker")] != []
+
+
+def test_a_worker_that_goes_takes_its_rows_along() -> None:
+    with Client(n_workers=2, threads_per_worker=1, set_as_default=False) as client:
+        with get_task_stream(client) as ts:
+            client.gather([client.submit(abs, -1, workers=worker, pure=False) for worker in client.nthreads()])
+            client.cluster.scale(1)
+        assert {row["worker"] for row in ts.data if row["prefix"] == "abs"} == set(client.nthreads())
