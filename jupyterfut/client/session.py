@@ -27,7 +27,7 @@ from jupyterfut.core.client.state import Record
 from jupyterfut.core.effects import Close, LinkLost, Log, Received, Send
 from jupyterfut.errors import ClosedError, TimeoutError  # noqa: A004
 from jupyterfut.ids import ClientId, FunctionId, Key, PeerId
-from jupyterfut.wire.messages import Message
+from jupyterfut.wire.messages import Message, Notify
 
 logger = logging.getLogger("jupyterfut.client")
 
@@ -259,6 +259,8 @@ class Session:
                     command = self._abandoned(command)
                     if command is None:
                         continue
+                elif type(command) is ev.Tell and effects and _joins(effects[-1], command):
+                    continue
                 effects += handle(command, now)
             if rows:
                 effects += handle(ev.Submit(rows), now)
@@ -399,6 +401,15 @@ class _GaveUp(NamedTuple):
 
     answer: Answer
     undo: Undo
+
+
+def _joins(last: Any, tell: ev.Tell) -> bool:
+    """Whether the notice has joined the message that is to be sent last: together they cost half of what they cost one by one."""
+    if type(last) is not Send or type(last.message) is not Notify:
+        return False
+    last.message.topics.append(tell.topic)
+    last.message.values.append(tell.value)
+    return True
 
 
 def _keep(value: Any) -> None:

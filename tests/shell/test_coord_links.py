@@ -15,6 +15,8 @@ from jupyterfut import Client, Event, Lock, Pub, Queue, Scheduler, Semaphore, Su
 from jupyterfut.coord import values
 from jupyterfut.coord.topics import topics_of
 from jupyterfut.errors import ConnectionFailed
+from jupyterfut.ids import Address
+from jupyterfut.wire.messages import Notify, Published
 
 
 def break_links(s: Scheduler) -> None:
@@ -196,3 +198,48 @@ def test_in_functions_that_run_on_workers() -> None:
         assert await Queue("q").get() == 1
 
     play(story, "127.0.0.1")
+
+
+def test_telling_a_worker_keeps_its_order_and_survives_what_cannot_be_told(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with Scheduler(port=0) as s, Worker(s.address, nthreads=1) as w, Client(s, asynchronous=True) as client:
+            heard: list[Any] = []
+            reached = {10: asyncio.Event(), 20: asyncio.Event()}
+
+            def hear(payloads: list[Any]) -> None:
+                heard.extend(payloads)
+                if len(heard) in reached:
+                    reached[len(heard)].set()
+
+            w.heard["t"] = hear
+            links = client._links
+            for i in range(10):
+                links.tell(w.address, Published("t", [b"%d" % i]))  # while it connects
+            links.tell(w.address, Published("t", [object()]))  # type: ignore[list-item]  # what no frame can take
+            links.tell(w.address, Published("nobody listens", [b""]))
+            links.tell(Address("tcp://127.0.0.1:1"), Published("t", [b"nobody is there"]))
+            await reached[10].wait()
+            for i in range(10, 20):
+                links.tell(w.address, Published("t", [b"%d" % i]))
+            await reached[20].wait()
+            assert heard == [b"%d" % i for i in range(20)]
+            links.tell(Address("tcp://127.0.0.1:2"), Published("t", [b"it is closed while it connects"]))
+        links.tell(w.address, Published("t", [b"it is closed"]))
+
+    with caplog.at_level("ERROR"):
+        asyncio.run(main())
+    assert "Published cannot be sent" in caplog.text
+
+
+def test_notices_of_one_moment_leave_together() -> None:
+    async def story(client: Client) -> None:
+        sub, pub = await Sub("t"), await Pub("t")
+        sent: list[Any] = []
+        send = client._session._send
+        client._session._send = lambda messages: (sent.extend(messages), send(messages))[1]  # type: ignore[method-assign]
+        for i in range(5):
+            pub.put(i)
+        assert [await sub.get() for _ in range(5)] == list(range(5))
+        assert [len(message.topics) for message in sent if type(message) is Notify] == [5]
+
+    play(story)
