@@ -110,7 +110,7 @@ class WorkerSettings(NamedTuple):
     profile_slice_s: Annotated[float, "s", "how finely `Client.profile(start=, stop=)` can tell times apart"] = 1.0
     log_lines: Annotated[int, "", "how many log lines a worker, and a nanny, keeps for `Client.get_worker_logs`"] = 1_000
     echo_prints: Annotated[
-        str, "auto|yes|no", "whether what tasks print with jupyterfut's print goes to the worker's output, too; auto: unless it is its client's output"
+        str, "auto|yes|no", "whether what tasks print with jupyterfut's print goes to the worker's output, too; auto: unless its client's is the same"
     ] = "auto"
     switch_interval_s: Annotated[float, "s", "in worker processes, how long a thread keeps the interpreter (`sys.setswitchinterval`)"] = 0.005
     local_directory: Annotated[str, "path", "where spilled results go; empty: the system's directory for temporary files"] = ""
