@@ -9,7 +9,7 @@ from jupyterfut.client.timeouts import Timeout, to_seconds
 from jupyterfut.coord.mailbox import Mailbox
 from jupyterfut.coord.named import LATER, Named, ask, ask_async, whole_number
 from jupyterfut.coord.topics import Hearing, Publishing, topics_of
-from jupyterfut.coord.values import opened, packed
+from jupyterfut.client.values import opened, packed
 
 
 class Pub(Named):
@@ -45,7 +45,7 @@ class Pub(Named):
         if client is not LATER:
             here = self._client_or_none()
             if here is not None:
-                self._start(here)
+                self._at(here)
                 if not here.asynchronous:
                     _wait(here)
 
@@ -56,14 +56,13 @@ class Pub(Named):
         kernel listens and the message is too large for the scheduler, `ClosedError`.
         """
         here = self.client
-        publishing = self._publishing or self._start(here)
         payload, _holds = packed(here, value)
-        publishing.put(payload, self)
+        self._at(here).put(payload, self)
 
     @property
     def subscribers(self) -> dict[str, int]:
         """Who listens, as known here now: the address of each worker, with 1, and "kernels" with their number, if there are any. Never blocks."""
-        publishing = self._publishing or self._start(self.client)
+        publishing = self._at(self.client)
         listeners: dict[str, int] = {str(address): 1 for address in publishing.workers}
         if publishing.kernels:
             listeners["kernels"] = publishing.kernels
@@ -71,14 +70,16 @@ class Pub(Named):
 
     async def _ready(self) -> Self:
         here = self.client
-        if self._publishing is None:
-            self._start(here)
+        self._at(here)
         await _wait_async(here)
         return self
 
-    def _start(self, here: Client) -> Publishing:
-        self._publishing = topics_of(here).publish(self.name)
-        return self._publishing
+    def _at(self, here: Client) -> Publishing:
+        """Where it publishes: with the client that it was first used with, as long as that is there."""
+        publishing = self._publishing
+        if publishing is None or publishing.topics.session.closed is not None:
+            publishing = self._publishing = topics_of(here).publish(self.name)
+        return publishing
 
     def __del__(self) -> None:
         publishing = getattr(self, "_publishing", None)

@@ -20,7 +20,7 @@ from jupyterfut.client.client import Client
 from jupyterfut.client.session import Session
 from jupyterfut.coord.mailbox import Mailbox
 from jupyterfut.coord.named import unheard
-from jupyterfut.coord.values import refuse_large
+from jupyterfut.client.values import refuse_large
 from jupyterfut.core.client import events as ev
 from jupyterfut.errors import ClosedError
 from jupyterfut.ids import Address
@@ -73,6 +73,8 @@ class Topics:
     def call_soon(self, fn: Callable[..., None], *args: Any) -> None:
         """On the loop, from any thread. Takes no lock: a finalizer may call it."""
         loop = self.session.loop
+        if loop is None:
+            return  # an asynchronous client that nobody has awaited
         try:
             loop.call_soon_threadsafe(fn, *args)
         except RuntimeError:

@@ -14,7 +14,7 @@ from coord_stories import play, waiting
 from jupyterfut import Client, Event, Lock, Pub, Queue, Scheduler, Semaphore, Sub, Variable, Worker
 from jupyterfut.coord import values
 from jupyterfut.coord.topics import topics_of
-from jupyterfut.errors import ConnectionFailed
+from jupyterfut.errors import ClosedError, ConnectionFailed
 from jupyterfut.ids import Address
 from jupyterfut.wire.messages import Notify, Published
 
@@ -243,3 +243,29 @@ def test_notices_of_one_moment_leave_together() -> None:
         assert [len(message.topics) for message in sent if type(message) is Notify] == [5]
 
     play(story)
+
+
+def test_a_publisher_outlives_its_client() -> None:
+    with Client(processes=False, n_workers=1):
+        pub, old = Pub("t"), Sub("t")
+        pub.put(1)
+        assert old.get(timeout=10) == 1
+    with Client(processes=False, n_workers=1):
+        sub = Sub("t")
+        pub.put(2)  # finds out who listens
+        assert sub.get(timeout=10) == 2
+        assert pub.subscribers == {"kernels": 1}
+        with pytest.raises(ClosedError):
+            old.get()
+
+
+def test_an_asynchronous_client_that_nobody_awaits() -> None:
+    async def main() -> None:
+        client = Client("tcp://127.0.0.1:1", asynchronous=True)
+        Pub("t", client=client).put(1)
+        Sub("t", client=client)
+        Queue("q", client=client, maxsize=1).put(1).close()
+        gc.collect()
+        await client.close()
+
+    asyncio.run(main())

@@ -89,6 +89,17 @@ def test_from_tasks_to_tasks(host: str, listener: Any, publisher: Any) -> None:
     play(story, host, workers=2, nthreads=2)
 
 
+@pytest.mark.parametrize("listener", [listen, listen_async])
+def test_on_one_thread_listeners_make_room_for_the_publisher(listener: Any) -> None:
+    async def story(client: Client) -> None:
+        listening = [client.submit(listener, 10, "ready", pure=False) for _ in range(3)]
+        await Queue("ready").get(batch=3)
+        await client.submit(publish, 10)
+        assert await client.gather(listening) == [list(range(10))] * 3
+
+    play(story, "127.0.0.1", workers=1, nthreads=1)
+
+
 @pytest.mark.parametrize("host", HOSTS)
 def test_from_the_kernel_to_tasks_and_back(host: str) -> None:
     async def story(client: Client) -> None:
