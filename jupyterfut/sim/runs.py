@@ -140,11 +140,18 @@ class Run:
 
         def answered(value: Any, failure: Any) -> None:
             placing.check_answer(self.world, op, args, value, failure)
+            placing.end_emptied(self.world)
             self._answered(value, failure)
 
         client.ask(op, args, answered)
 
     _do_replicate = _do_rebalance = _do_retire = _place
+
+    def _do_restart(self, client: SimClient, step: Step) -> None:
+        """`client.restart()`, where workers have no nannies: everything is forgotten, for every client, and they go on."""
+        self.world.oracle.restarted()
+        self.questions += 1
+        client.ask("restart", {"wait": True, "timeout_s": 1.0}, self._answered)
 
     def _do_act(self, client: SimClient, step: Step) -> None:
         assert step.act is not None
@@ -255,6 +262,13 @@ class Run:
                 world.restart(worker)
         if self.wants_usher:
             self.usher = Usher(world)
+
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Now and then, somebody looks after workers that have retired and were not ended, since who asked has gone."""
+        placing.end_emptied(self.world)
+        self.world.clock.background(self.world.now() + 5.0, self._sweep)
 
     def _resolved(self) -> bool:
         world = self.world

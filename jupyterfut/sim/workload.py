@@ -96,7 +96,7 @@ class Program:
 
 class Step(NamedTuple):
     """One thing that one client does. `op` is one of
-    submit, scatter, release, cancel, force_cancel, retry, share (with client `other`), fire_and_forget, gather, ask, leave, act; replicate,
+    submit, scatter, release, cancel, force_cancel, retry, share (with client `other`), fire_and_forget, gather, ask, leave, act, restart; replicate,
     rebalance, retire (see `placing`)."""
 
     at: float
@@ -414,6 +414,10 @@ def random_plan(seed: int, *, faults: bool = True) -> Plan:
     with_actors(Random(seed + 5_000_003), author.program)
     author.script += with_acts(Random(seed + 4_000_003), author.program, clients, horizon)
     author.script += placing_steps(Random(seed + 3_000_003), clients, horizon, everything, author.program)
+    restarts = Random(seed + 6_000_003)
+    if restarts.random() < 0.1:
+        for _ in range(restarts.choice((1, 1, 3))):
+            author.script.append(Step(restarts.uniform(0.0, horizon + 1.0), restarts.randrange(clients), "restart"))
     author.script.sort(key=lambda step: step.at)
     return Plan(
         seed=seed,

@@ -37,8 +37,8 @@ class Restarts:
         wait, timeout_s = bool(args["wait"]), args.get("timeout_s")
         self.forget_all()
         asked: dict[str, NannyState] = {}
-        for nanny in self.nannies.here.values():
-            asked[nanny.name if nanny.name not in asked else nanny.address] = nanny
+        for each in self.nannies.here.values():
+            asked[each.name if each.name not in asked else each.address] = each
         kept = []
         workers: dict[str, WorkerState] = {}
         for worker in self.state.workers.values():
