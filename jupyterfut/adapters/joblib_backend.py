@@ -69,7 +69,6 @@ class JupyterfutBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore
             raise TypeError(f"scatter takes a list of objects, not {type(scatter).__name__}")
         super().__init__(nesting_level=nesting_level)
         self._given = client
-        self._said = options
         self._options = make_options(**options)
         self._patience = wait_for_workers_timeout
         self._client = _usable(get_client() if client is None else client)
@@ -79,9 +78,6 @@ class JupyterfutBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore
         self._parts: Parts | None = None
         self._caller: Caller | None = None
         self._batches: set[Future] = set()
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[dict[str, Any]]]:
-        return _arrived, ({"nesting_level": self.nesting_level, "wait_for_workers_timeout": self._patience, **self._said},)
 
     # --- joblib asks
 
@@ -105,8 +101,8 @@ class JupyterfutBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore
         return max(total, 1 if current_task() is not None else 2)
 
     def get_nested_backend(self) -> tuple[ParallelBackendBase, int]:
-        """What loops inside the calls run on: the same cluster, through the client inside the task."""
-        return _Nested(nesting_level=(self.nesting_level or 0) + 1), -1
+        """What loops inside the calls run on: the same cluster. Each batch makes its own (`run_batch`), so joblib's copy is never used."""
+        return self, -1
 
     def start_call(self) -> None:
         """A loop begins."""
@@ -270,20 +266,6 @@ def _usable(client: Client) -> Client:
     if client.asynchronous:
         raise RuntimeError("joblib's loops block: they need a client that is not asynchronous (in another thread, if need be)")
     return client
-
-
-class _Nested(ParallelBackendBase):  # type: ignore[misc]  # as above
-    """The backend of loops inside calls, made where the call runs. (Until then it is this: joblib wants to see one.)"""
-
-    def effective_n_jobs(self, n_jobs: int) -> int:
-        return 1
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[dict[str, Any]]]:
-        return _arrived, ({"nesting_level": self.nesting_level},)
-
-
-def _arrived(options: dict[str, Any]) -> JupyterfutBackend:
-    return JupyterfutBackend(**options)
 
 
 def run_batch(nesting_level: int, calls: list[tuple[Any, Any, dict[str, Any]]]) -> list[Any]:
