@@ -15,6 +15,7 @@ from jupyterfut.client import info, values
 from jupyterfut.client.notes import NO_DEFAULT
 from jupyterfut.client.timeouts import Deadline
 from jupyterfut.config import settings
+from jupyterfut.core.client.events import Delivered
 from jupyterfut.errors import SerializationError
 from jupyterfut.wire.payload import Blob, Local
 
@@ -59,7 +60,7 @@ def get(client: Client, name: Any, default: Any) -> Any:
         if default is NO_DEFAULT:
             raise
         return default
-    return values.unpacked(client, answer)
+    return _opened(client, answer)
 
 
 async def _get_async(client: Client, args: dict[str, Any], deadline: Deadline, undo: Callable[[Any], object], default: Any) -> Any:
@@ -69,7 +70,18 @@ async def _get_async(client: Client, args: dict[str, Any], deadline: Deadline, u
         if default is NO_DEFAULT:
             raise
         return default
-    return values.unpacked(client, answer)
+    return _opened(client, answer)
+
+
+def _opened(client: Client, answer: Delivered) -> Any:
+    """The value. Interrupted, the answer is let go of."""
+    try:
+        return values.unpacked(client, answer)
+    except Exception:
+        raise
+    except BaseException:
+        values.let_be(client, answer)
+        raise
 
 
 def names(client: Client) -> Any:

@@ -45,7 +45,7 @@ def refuse_large(payload: Payload, what: object) -> None:
     limit = settings().scheduler.value_limit_bytes
     if payload_nbytes(payload) > limit:
         raise ValueError(
-            f"a value of {payload_nbytes(payload) / 1e6:.1f} MB is too large for {what!r}: it would go through the scheduler, which takes "
+            f"a value of {payload_nbytes(payload) / 1e6:.1f} MB is too large for {what}: it would go through the scheduler, which takes "
             f"{limit / 1e6:g} MB at most (scheduler.value_limit_bytes). Scatter it, and send its future: client.scatter(value)"
         )
 
@@ -62,13 +62,17 @@ def opened(client: Client, payload: Payload) -> Any:
 
 
 def unpacked(client: Client, answer: Delivered) -> Any:
-    """The value, or the list of values, of a scheduler's answer. Raises whatever unpickling raises."""
+    """The value, or the list of values, of a scheduler's answer. Raises whatever unpickling raises; interrupted, it leaves the answer as it was."""
     try:
         if type(answer.value) is list:
-            return [opened(client, payload) for payload in answer.value]
-        return opened(client, answer.value)
-    finally:
-        let_go(client, answer.records)  # the futures have their own references by now
+            value: Any = [opened(client, payload) for payload in answer.value]
+        else:
+            value = opened(client, answer.value)
+    except Exception:
+        let_go(client, answer.records)
+        raise
+    let_go(client, answer.records)  # the futures have their own references by now
+    return value
 
 
 def let_be(client: Client, answer: Delivered) -> None:

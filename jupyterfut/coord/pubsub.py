@@ -6,10 +6,10 @@ from typing import Any, Self
 
 from jupyterfut.client.client import Client
 from jupyterfut.client.timeouts import Timeout, to_seconds
+from jupyterfut.client.values import opened, packed
 from jupyterfut.coord.mailbox import Mailbox
 from jupyterfut.coord.named import LATER, Named, ask, ask_async, whole_number
 from jupyterfut.coord.topics import Hearing, Publishing, topics_of
-from jupyterfut.client.values import opened, packed
 
 
 class Pub(Named):

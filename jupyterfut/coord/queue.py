@@ -11,8 +11,8 @@ from typing import Any
 
 from jupyterfut.client.client import Client
 from jupyterfut.client.timeouts import Timeout, to_seconds
+from jupyterfut.client.values import for_scheduler, let_go, unpacked
 from jupyterfut.coord.named import Named, ask_async, tell, whole_number
-from jupyterfut.coord.values import for_scheduler, let_go, unpacked
 from jupyterfut.core.client.events import Delivered
 
 

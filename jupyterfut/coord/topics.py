@@ -18,9 +18,9 @@ from typing import Any
 
 from jupyterfut.client.client import Client
 from jupyterfut.client.session import Session
+from jupyterfut.client.values import refuse_large
 from jupyterfut.coord.mailbox import Mailbox
 from jupyterfut.coord.named import unheard
-from jupyterfut.client.values import refuse_large
 from jupyterfut.core.client import events as ev
 from jupyterfut.errors import ClosedError
 from jupyterfut.ids import Address

@@ -6,8 +6,8 @@ from typing import Any
 
 from jupyterfut.client.client import Client
 from jupyterfut.client.timeouts import Timeout, to_seconds
+from jupyterfut.client.values import for_scheduler, let_be, unpacked
 from jupyterfut.coord.named import Named
-from jupyterfut.coord.values import for_scheduler, let_be, unpacked
 
 
 class Variable(Named):

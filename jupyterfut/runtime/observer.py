@@ -11,7 +11,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from jupyterfut.runtime.context import current_task
 from jupyterfut.serde.notes import plain
@@ -33,7 +33,9 @@ Row: TypeAlias = tuple[str, str, float, float, int, str, int, bool]
 """One thing that took time on a worker: action (compute, transfer), key, start, stop (`perf_counter()` of this process), thread, type of the result,
 its size, whether it went well. A bare tuple: a named one costs a task more than everything else here."""
 
-_START, _STOP, _WIDTH = 2, 3, 8
+_START: Final = 2
+_STOP: Final = 3
+_WIDTH: Final = 8
 
 
 class Observer:
