@@ -39,7 +39,8 @@ class Client(Placing, Administration, TalkingBack, Graphs, ClientLife):
         started.
     asynchronous: live on the caller's event loop; methods that would block return awaitables, and the client is awaited (`await
         Client(asynchronous=True)`, `async with`).
-    loop: is accepted and not used.
+    loop: is accepted and not used; so are dask.distributed's heartbeat_interval, direct_to_workers, serializers, deserializers, extensions and
+        connection_limit.
     set_as_default: be what `get_client()` and `default_client()` give.
 
     Blocks until it is connected. Raises `ConnectionFailed` (nobody listens there), `WrongToken`, `HandshakeError` (another version),
@@ -242,10 +243,17 @@ class Client(Placing, Administration, TalkingBack, Graphs, ClientLife):
 
     # --- the cluster (`info`)
 
-    def scheduler_info(self) -> Any:
+    def scheduler_info(self, n_workers: int = -1) -> Any:
         """Facts about the cluster: `workers` ({address: {name, nthreads, memory_limit_bytes, ...}}), `tasks` ({state: count}). Blocks, or returns
-        an awaitable."""
-        return info.scheduler_info(self)
+        an awaitable.
+
+        n_workers: of so many workers only; -1: of all (the default of dask.distributed is 5).
+
+        >>> with Client(processes=False, n_workers=2) as client:
+        ...     [worker["name"] for worker in client.scheduler_info()["workers"].values()]
+        ['0', '1']
+        """
+        return info.scheduler_info(self, n_workers)
 
     def who_has(self, futures: Any = None) -> Any:
         """{key: [addresses of workers that hold its result]}, of all keys or of these futures (or keys). Blocks, or returns an awaitable.

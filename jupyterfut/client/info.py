@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import builtins
+import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -37,9 +38,15 @@ async def _ask_async(client: Client, op: str, args: dict[str, Any], deadline: De
     return value if shape is None else shape(value)
 
 
-def scheduler_info(client: Client) -> Any:
-    """`identity` as it comes, with what the client knows itself."""
-    return ask(client, "identity", {}, shape=lambda facts: {"type": "Scheduler", "id": client.cluster_id, "address": client.address, **facts})
+def scheduler_info(client: Client, n_workers: int) -> Any:
+    """`identity`, with what the client knows itself."""
+
+    def shape(facts: dict[str, Any]) -> dict[str, Any]:
+        if n_workers >= 0:
+            facts = {**facts, "workers": dict(itertools.islice(facts["workers"].items(), n_workers))}
+        return {"type": "Scheduler", "id": client.cluster_id, "address": client.address, **facts}
+
+    return ask(client, "identity", {}, shape=shape)
 
 
 def who_has(client: Client, futures: Any) -> Any:

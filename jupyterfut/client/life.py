@@ -47,6 +47,9 @@ T = TypeVar("T")
 
 ClientStatus = Literal["connecting", "running", "closed"]
 
+NOT_USED = ("heartbeat_interval", "direct_to_workers", "serializers", "deserializers", "extensions", "connection_limit")
+"""Options of dask.distributed's client that decide nothing here."""
+
 
 class ClientLife:
     """What every client does before and after it is of use. `Client` is the only subclass."""
@@ -72,6 +75,8 @@ class ClientLife:
         self._starting: asyncio.Task[None] | None = None
         self._unopened: WorkerLink | None = None
         self._stopped = False
+        for option in NOT_USED:
+            cluster_options.pop(option, None)
         starts_cluster = address is None and scheduler_file is None
         if cluster_options and not starts_cluster:
             raise TypeError(
@@ -345,6 +350,11 @@ class ClientLife:
         """The keys that this client holds futures of, with their status, as known now. Never blocks."""
         with self._session.lock:
             return {key: record.status for key, record in self._session.state.records.items()}
+
+    @classmethod
+    def current(cls) -> Any:
+        """The client at hand, as `default_client()` gives it. Raises ValueError when there is none. Never blocks."""
+        return current.default_client()
 
     @contextmanager
     def as_current(self) -> Iterator[Self]:

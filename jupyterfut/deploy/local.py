@@ -66,6 +66,8 @@ class LocalCluster(Cluster):
     - `host`, `port`: where the scheduler listens. Beyond loopback it wants a `security` with TLS files, or `allow_plain=True`.
     - `resources`: what each worker offers (`{"GPU": 1}`). `local_directory`: where workers spill. `settings`: in place of this process's own.
     - `loop_thread`, `wait=False`: for a `Client` that starts the cluster on its own loop, see `launch`.
+    - `ip`, `scheduler_port`: what dask.distributed calls `host` and `port`. `dashboard_address`, `worker_dashboard_address`, `silence_logs` and
+      `loop` are accepted and not used.
 
     Blocks until the workers have joined. With `asynchronous=True` it returns at once and is awaited (`async with LocalCluster(asynchronous=True)
     as c`). Raises WorkerStartError when the cluster does not come up, ConfigError for an option that makes no sense. A cluster that is neither
@@ -95,7 +97,14 @@ class LocalCluster(Cluster):
         settings: config.Settings | None = None,
         loop_thread: LoopThread | None = None,
         wait: bool = True,
+        ip: str | None = None,
+        scheduler_port: int | None = None,
+        dashboard_address: Any = None,
+        worker_dashboard_address: Any = None,
+        silence_logs: Any = None,
+        loop: Any = None,
     ) -> None:
+        host, port = ip or host, port if scheduler_port is None else scheduler_port
         for option, number in (("n_workers", n_workers), ("threads_per_worker", threads_per_worker)):
             if number is not None and (type(number) is not int or number < (option == "threads_per_worker")):
                 raise ConfigError(f"{option} must be a whole number of at least {int(option == 'threads_per_worker')}, not {number!r}")
