@@ -13,6 +13,7 @@ from jupyterfut.ids import Key
 from jupyterfut.sim.workload import Program, Step
 
 if TYPE_CHECKING:
+    from jupyterfut.sim.workers import SimWorker
     from jupyterfut.sim.world import World
     from jupyterfut.wire.messages import Failure
 
@@ -41,11 +42,25 @@ def question(rng: Random, op: str, keys: tuple[Key, ...], names: list[str]) -> t
         return "replicate", {"keys": list(keys), "n": n, "workers": rng.choice((None, None, some)), "branching_factor": rng.choice((1, 2))}
     if op == "rebalance":
         return "rebalance", {"keys": rng.choice((None, list(keys))), "workers": rng.choice((None, some))}
-    timeout_s = rng.choice((None, None, 0.0, 0.5))
+    how = {"timeout_s": rng.choice((None, None, 0.0, 0.5)), "close": rng.random() < 0.7}
     if rng.random() < 0.5:
-        return "retire_workers", {"workers": rng.choice((names[:1], some)), "timeout_s": timeout_s}
-    args: dict[str, Any] = {"n": rng.choice((None, 1, 1, 2)), "minimum": rng.choice((0, 1)), "idle_only": rng.random() < 0.3, "timeout_s": timeout_s}
-    return "retire_workers", args
+        return "retire_workers", {"workers": rng.choice((names[:1], some)), **how}
+    return "retire_workers", {"n": rng.choice((None, 1, 1, 2)), "minimum": rng.choice((0, 1)), "idle_only": rng.random() < 0.3, **how}
+
+
+def end_emptied(world: World) -> None:
+    """The owner of the workers ends those that have retired and stand by."""
+    leaving = world.scheduler.machine.retirement.leaving
+    for state in list(world.scheduler.machine.state.workers.values()):
+        worker = world.by_address[state.address]
+        if state.retiring and state not in leaving and worker.alive and not worker.frozen:
+            worker.stop()
+            world.clock.after(0.1, _replace, world, worker)
+
+
+def _replace(world: World, worker: SimWorker) -> None:
+    if world.places[worker.name] is worker:
+        world.restart(worker)
 
 
 def check_answer(world: World, op: str, args: dict[str, Any], value: Any, failure: Failure | None) -> None:

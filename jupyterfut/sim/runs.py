@@ -262,7 +262,6 @@ class Run:
                 world.restart(worker)
         if self.wants_usher:
             self.usher = Usher(world)
-
         self._sweep()
 
     def _sweep(self) -> None:

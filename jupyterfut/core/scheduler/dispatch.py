@@ -64,12 +64,10 @@ class Dispatch:
         task.ahead = False
         task.stealing = False
 
-    def room(self, worker: WorkerState) -> int:
-        """How many more tasks the worker may be sent."""
-        return 0 if worker.retiring else self.capacity(worker)
-
-    def capacity(self, worker: WorkerState) -> int:
-        """The same, but for a worker that retires: what it could take, if somebody else cannot."""
+    def room(self, worker: WorkerState, last_resort: bool = False) -> int:
+        """How many more tasks the worker may be sent, by what is known of its load. One that retires is sent none, but as a last resort."""
+        if worker.retiring and not last_resort:
+            return 0
         config = self.state.config
         in_flight = len(worker.processing) - worker.blocked
         threads = worker.nthreads
@@ -219,7 +217,7 @@ class Dispatch:
                 worker = min(candidates, key=lambda w: (actors.get(w, 0) / w.nthreads, (len(w.processing) - w.blocked) / w.nthreads))
                 actors[worker] = actors.get(worker, 0) + 1
                 share = 1 if restriction[1] or restriction[2] or restriction[4] else max(1, -(-queue.length // len(candidates)))
-                self._fill_restricted(worker, queue, min(share, self.capacity(worker)))
+                self._fill_restricted(worker, queue, min(share, self.room(worker, last_resort=True)))
             if queue.peek() is None:
                 del state.restricted[restriction]
 
@@ -246,8 +244,8 @@ class Dispatch:
             return alone and len(worker.processing) - worker.blocked < worker.nthreads
         if actor:  # it is not taken back later, so it must not wait behind anything but other actors
             others = (task for task in worker.processing if not (task.blocked or task.options.actor))
-            return sum(1 for _ in islice(others, worker.nthreads)) < worker.nthreads and self.capacity(worker) > 0
-        return self.capacity(worker) > 0
+            return sum(1 for _ in islice(others, worker.nthreads)) < worker.nthreads and self.room(worker, last_resort=True) > 0
+        return self.room(worker, last_resort=True) > 0
 
     def _actors(self) -> dict[WorkerState, int]:
         """How many actors each worker has, or makes: they are spread evenly, since what they will have to do shows only when it is too late."""

@@ -194,7 +194,7 @@ class Query:
         return {
             "workers": {worker.address: self.worker_facts(worker) for worker in state.workers.values()},
             "tasks": counts,
-            "clients": len(state.clients),
+            "clients": sum(not client_id.startswith("insider-") for client_id in state.clients),  # those are parts of the cluster itself
             "functions": len(state.functions),
         }
 
