@@ -42,6 +42,8 @@ from jupyterfut.wire import messages as ms
 from jupyterfut.wire.messages import Failure, TaskOptions
 
 SCHEDULER = PeerId(0)
+LOST = ("LostData", "ActorLost")
+"""What a failure says of a key that is lost: nothing new to one who knows."""
 FENCE_EVERY = 4096
 """So many keys are released before a fence lets the machine forget them."""
 
@@ -410,7 +412,14 @@ class ClientMachine:
         if message.id not in state.askers:
             return [*effects, Log("warning", f"the scheduler delivered to question {message.id}, which nobody asked"), *self._drop(records, now)]
         if records:
-            state.arriving[message.id] = (message.value, records)
+            number = message.id
+            if again:  # how they stand is said behind the fence: so is our answer
+                number = state.next_question
+                state.next_question = number + 1
+                state.askers[number] = state.askers.pop(message.id)
+                state.fences[message.id] = set()  # the reply that follows the delivery
+                effects.append(Send(SCHEDULER, ms.Request(number, "locate", {"keys": []})))
+            state.arriving[number] = (message.value, records)
         else:
             effects.append(ev.Answered(state.askers.pop(message.id), ev.Delivered(message.value, []), None))
         return effects
@@ -470,7 +479,7 @@ class ClientMachine:
     def _read_failed(self, message: ms.KeysFailed, now: float) -> list[Any]:
         resolved = []
         for record, failure in zip(self._live(message.keys), message.failures, strict=True):
-            if record is not None and record.status != "error":
+            if record is not None and record.status != "error" and not (record.status == "lost" and failure.kind in LOST):
                 self._clear(record, "error", None)
                 record.failure = failure
                 resolved.append(record)

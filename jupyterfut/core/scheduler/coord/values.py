@@ -93,7 +93,7 @@ class Values:
             task = state.tasks.get(key)
             if task is None:
                 post.append(state, outbox, KeysLost([key], f"the scheduler does not know {key!r} any more: its last future was gone"))
-            else:
+            elif task not in client.wanted:  # else it has been told, or has let go of it just now and will say so
                 self._transitions.want(client, task)
         post.append(state, outbox, Reply(number, None, None))
 
