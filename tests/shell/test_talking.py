@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import socket
 import sys
 import time
 import warnings
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 import jupyterfut
-from jupyterfut import Client, Reschedule, get_client, get_worker, warn
+from jupyterfut import CancelledError, Client, Reschedule, Scheduler, Worker, get_client, get_worker, warn
 from jupyterfut.errors import SerializationError
 
 
@@ -511,3 +512,55 @@ def test_a_task_that_asks_for_ever_can_be_cancelled(client: Client) -> None:
     assert future.cancelled()
     assert client.submit(abs, -2).result() == 2
     assert client.processing() == {address: [] for address in client.nthreads()}
+
+
+# --- links
+
+
+def test_a_new_scheduler_hears_what_this_client_wants() -> None:
+    async def main() -> None:
+        s = await Scheduler(port=0).start()
+        client = await Client(s, asynchronous=True)
+        port = int(s.address.rpartition(":")[2])
+        waiting = client.submit(abs, -1)
+        await client.forward_logging("training", level=10)
+        assert await client.get_task_stream() == []
+        client.subscribe_topic("t", print)
+        await client.list_datasets()
+        assert set(s.machine.state.topics) == {"event:print", "event:warn", "event:t", "log"}
+        s._listener.close()
+        for peer in list(s._clients.values()):
+            s._links[peer].stream._sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]  # a socket stream
+        s._links.clear()  # it was killed: it says no goodbye
+        await s.close()
+        async with Scheduler(port=port, token=s.token) as again, Worker(again.address, nthreads=1, token=s.token):
+            with pytest.raises(CancelledError):
+                await waiting.result(timeout=20)
+            await client.list_datasets()
+            assert again.machine.observing.told == ({"training": 10}, True)
+            assert set(again.machine.state.topics) == {"event:print", "event:warn", "event:t", "log"}
+            await client.close()
+
+    asyncio.run(main())
+
+
+def test_what_a_task_says_is_there_before_its_result_over_sockets(capsys: pytest.CaptureFixture[str]) -> None:
+    async def main() -> None:
+        async with Scheduler(port=0) as s, Worker(s.address, nthreads=2, token=s.token), Client(s, asynchronous=True) as client:
+            for x in range(20):
+                assert await client.submit(say, x, pure=False) == x
+                assert f"hello-{x}!\n" in capsys.readouterr().out
+            assert len(await client.get_events("print")) == 40
+
+    asyncio.run(main())
+
+
+def test_handlers_inside_tasks_end_with_the_task_client(client: Client) -> None:
+    def listen() -> Any:
+        heard: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        here = get_client()
+        here.subscribe_topic("inside", heard.put)
+        here.log_event("inside", 5)
+        return heard.get(timeout=10)[1]
+
+    assert client.submit(listen).result() == 5  # its thread ends with the worker: a check after each test looks for that
