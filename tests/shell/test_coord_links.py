@@ -12,7 +12,7 @@ import pytest
 from coord_stories import play, waiting
 
 from jupyterfut import Client, Event, Lock, Pub, Queue, Scheduler, Semaphore, Sub, Variable, Worker
-from jupyterfut.coord import values
+from jupyterfut.client import values
 from jupyterfut.coord.topics import topics_of
 from jupyterfut.errors import ClosedError, ConnectionFailed
 from jupyterfut.ids import Address
