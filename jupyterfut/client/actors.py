@@ -46,9 +46,8 @@ class ActorFuture(Eventual):
 
     __slots__ = ()
 
-    def __init__(self, record: CallRecord, client: Client) -> None:
-        self._record = record
-        self._client = client
+    def __init__(self) -> None:
+        raise TypeError("an ActorFuture is made by calling a method of an Actor")
 
     def result(self, timeout: Timeout = None) -> Any:
         """Wait for the call and return what the method returned: a copy (the object itself in an in-process cluster).
@@ -107,16 +106,15 @@ class Actor:
 
     __slots__ = ("__weakref__", "_actor_address", "_actor_attributes", "_actor_class", "_actor_future", "_actor_methods", "_actor_place")
 
-    def __init__(
-        self, future: Future, place: tuple[str | None, str], address: Address, class_name: str, methods: frozenset[str], attributes: frozenset[str]
-    ) -> None:
-        put = object.__setattr__
-        put(self, "_actor_future", future)  # keeps it alive
-        put(self, "_actor_place", place)  # id and address of its cluster's scheduler
-        put(self, "_actor_address", address)  # of its worker's data server
-        put(self, "_actor_class", class_name)
-        put(self, "_actor_methods", methods)
-        put(self, "_actor_attributes", attributes)
+    _actor_future: Future  # keeps it alive
+    _actor_place: tuple[str | None, str]  # id and address of its cluster's scheduler
+    _actor_address: Address  # of its worker's data server
+    _actor_class: str  # its name
+    _actor_methods: frozenset[str]
+    _actor_attributes: frozenset[str]
+
+    def __init__(self) -> None:
+        raise TypeError("an Actor is the result of a task with actor=True: client.submit(cls, actor=True).result()")
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_actor_"):  # one of our own, which `__init__` has not set
@@ -128,7 +126,7 @@ class Actor:
                 return self._actor_future.key
             if name.startswith("_"):
                 raise AttributeError(f"{self._actor_class!r} object has no attribute {name!r}")
-        future: Future = self._actor_future
+        future = self._actor_future
         client = future._client
         if client.asynchronous:
             return self._read(name) if name in self._actor_attributes else ActorAttribute(self, name)
@@ -137,9 +135,9 @@ class Actor:
         return ActorMethod(self, name) if _is_method(read) else client._gathering.one(read, None)
 
     def _read(self, name: str) -> ActorFuture:
-        future: Future = self._actor_future
+        future = self._actor_future
         client = future._client
-        return ActorFuture(client._calling.read(future, self._actor_address, name), client)
+        return _future_of(client._calling.read(future, self._actor_address, name), client)
 
     def __setattr__(self, name: str, value: Any) -> NoReturn:
         raise AttributeError(f"{self._actor_class}.{name} cannot be set from outside: call a method that sets it")
@@ -157,7 +155,7 @@ class Actor:
         return hash(self._actor_future.key)
 
     def __reduce__(self) -> tuple[Callable[..., Actor], tuple[Any, ...]]:
-        future: Future = self._actor_future
+        future = self._actor_future
         found(Key(future.key))
         cluster, scheduler = self._actor_place
         names = tuple(self._actor_methods), tuple(self._actor_attributes)
@@ -180,9 +178,9 @@ class ActorMethod:
         """Call it: the call is on its way when this returns. Never blocks. Raises `SerializationError` for an argument that cannot be pickled, at
         once, and `ClosedError` once the client is closed."""
         actor = self._actor
-        future: Future = actor._actor_future
+        future = actor._actor_future
         client = future._client
-        return ActorFuture(client._calling.call(future, actor._actor_address, self._name, args, kwargs), client)
+        return _future_of(client._calling.call(future, actor._actor_address, self._name, args, kwargs), client)
 
     def __repr__(self) -> str:
         return f"<ActorMethod: {self._actor._actor_class}.{self._name}, key={self._actor._actor_future.key}>"
@@ -215,7 +213,25 @@ def arrive(
     """Open the description of an actor, or a pickled `Actor`: it belongs to the client at hand from now on, as a future that arrives does."""
     client = client_for(cluster, scheduler)
     future = Future(client._session.hold(Key(key)), client)
-    return Actor(future, (client.cluster_id or cluster, scheduler), Address(worker), class_name, frozenset(methods), frozenset(attributes))
+    actor = Actor.__new__(Actor)
+    put = object.__setattr__
+    put(actor, "_actor_future", future)
+    put(actor, "_actor_place", (client.cluster_id or cluster, scheduler))
+    put(actor, "_actor_address", Address(worker))
+    put(actor, "_actor_class", class_name)
+    put(actor, "_actor_methods", frozenset(methods))
+    put(actor, "_actor_attributes", frozenset(attributes))
+    return actor
+
+
+def _future_of(record: CallRecord, client: Client) -> ActorFuture:
+    future = _new_future(ActorFuture)
+    future._record = record
+    future._client = client
+    return future
+
+
+_new_future = ActorFuture.__new__
 
 
 def reference_key(value: object) -> Key | None:
@@ -223,8 +239,7 @@ def reference_key(value: object) -> Key | None:
     if isinstance(value, Future):
         return value._record.key
     if type(value) is Actor:
-        future: Future = value._actor_future
-        return future._record.key
+        return value._actor_future._record.key
     return None
 
 

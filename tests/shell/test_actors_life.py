@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from actor_helpers import HOSTS, Caller, Counter, Ends, Slow, play
 
-from jupyterfut import Actor, Client, Queue, Variable, get_client, wait
+from jupyterfut import Actor, ActorFuture, Client, Queue, Variable, get_client, wait
 from jupyterfut.errors import ActorLost, CancelledError, ClosedError, LostData
 
 
@@ -424,9 +424,13 @@ def test_a_worker_shows_its_actors(host):
     play(story, host)
 
 
-def test_an_unfinished_stand_in_has_no_names():
+def test_actors_and_their_futures_are_not_made_by_hand():
     with pytest.raises(AttributeError):
         Actor.__new__(Actor).anything
+    with pytest.raises(TypeError, match="actor=True"):
+        Actor()
+    with pytest.raises(TypeError, match="calling a method"):
+        ActorFuture()
 
 
 def test_nothing_is_left_of_an_actor():
