@@ -1,4 +1,4 @@
-"""What anybody in the cluster may ask of a worker beside data: the handlers of `Request` at its data server, by name.
+"""What anybody in the cluster may ask of a worker beside data: the handlers of `Request` at its data server, by name. Loaded for the first request.
 
 Clients come straight here, so the scheduler is neither asked nor kept busy. Users' code that is run here (`run`) is no task: it has no key, no place
 in the pool, and nobody counts it.
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from jupyterfut.runtime import logs, versions
 from jupyterfut.runtime.context import at_worker
-from jupyterfut.runtime.data_server import Ops
 from jupyterfut.runtime.profiler import lines_of, stacks
 from jupyterfut.runtime.side_threads import call, in_thread, inject
 from jupyterfut.serde import dumps, loads
@@ -29,9 +28,6 @@ class WorkerAdmin:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self.ops: Ops = {
-            "run": self.run, "call_stack": self.call_stack, "profile": self.profile, "logs": self.logs, "versions": self.versions,
-        }  # fmt: skip
 
     async def run(self, args: dict[str, Any]) -> Payload | None:
         """Call a function; its result, pickled. With `wait` false: only begin, and log what it raises."""

@@ -17,7 +17,6 @@ from jupyterfut.comm import Security, Stream, connect
 from jupyterfut.errors import JupyterfutError
 from jupyterfut.ids import Key
 from jupyterfut.runtime import logs
-from jupyterfut.runtime.side_threads import call, in_thread, inject
 from jupyterfut.wire.messages import Message, NannyHello, Reply, Request
 
 if TYPE_CHECKING:
@@ -58,6 +57,7 @@ class NannyAdmin:
 
     async def _run(self, args: dict[str, Any]) -> Any:
         self._check_allowed()
+        from jupyterfut.runtime.side_threads import call, in_thread, inject
         from jupyterfut.serde import dumps, loads
 
         name = f"jupyterfut-{self._nanny.name}-nanny-run"
@@ -69,6 +69,7 @@ class NannyAdmin:
         return logs.newest(args.get("n"), "jupyterfut.nanny")
 
     async def _change_plugins(self, args: dict[str, Any]) -> None:
+        from jupyterfut.runtime.side_threads import call, in_thread
         from jupyterfut.serde import loads
 
         async with self._turn:
@@ -84,6 +85,8 @@ class NannyAdmin:
                 self.plugins[name] = plugin
 
     async def _remove(self, name: str) -> None:
+        from jupyterfut.runtime.side_threads import call
+
         plugin = self.plugins.pop(name, None)
         if (teardown := getattr(plugin, "teardown", None)) is not None:
             try:

@@ -10,13 +10,12 @@ import linecache
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import CodeType, CoroutineType, FrameType
 from typing import TYPE_CHECKING, Any
 
-from jupyterfut.core.profile import History, prefix_of, to_plain
-
 if TYPE_CHECKING:
+    from jupyterfut.core.profile import History
     from jupyterfut.core.worker.events import Call
     from jupyterfut.runtime.executor import Executor
 
@@ -92,7 +91,8 @@ class Profiler:
         self._executor = executor
         self._name = name
         self._interval_s = interval_s
-        self._history = History(slice_s, SLICES)
+        self._slice_s = slice_s
+        self._history: History | None = None
         self._lock = threading.Lock()
         self._awake = threading.Event()
         self._closed = False
@@ -115,16 +115,24 @@ class Profiler:
 
     def profile(self, start: float | None, stop: float | None, prefix: str | None) -> dict[str, Any]:
         """What was seen, as a plain tree. From any thread."""
+        from jupyterfut.core.profile import empty, to_plain
+
+        if self._history is None:
+            return empty()
         with self._lock:
             tree = self._history.select(start, stop, prefix)
         return to_plain(tree, _describe)
 
     def _main(self) -> None:
-        idle = 0
         sleep, interval_s = time.sleep, self._interval_s  # half the cost of waiting for an event
+        sleep(interval_s)
+        from jupyterfut.core.profile import History, prefix_of  # not before the first result may be there
+
+        history = self._history = History(self._slice_s, SLICES)
+        idle = 0
         while not self._closed:
             sleep(interval_s)
-            if self._look():
+            if self._look(history, prefix_of):
                 idle = 0
             elif (idle := idle + 1) >= IDLE_LOOKS:
                 idle = 0
@@ -138,7 +146,7 @@ class Profiler:
         else:
             self._awake.wait()
 
-    def _look(self) -> bool:
+    def _look(self, history: History, prefix_of: Callable[[str], str]) -> bool:
         """As `stacks`, with nothing made that a sample does not need: this is what profiling costs."""
         frames = _other_frames()
         bottom = self._executor.bottom
@@ -170,7 +178,7 @@ class Profiler:
                     self._prefixes.clear()
                 prefix = self._prefixes[key] = prefix_of(key)
             with self._lock:
-                self._history.add(time.time(), prefix, codes)
+                history.add(time.time(), prefix, codes)
         return seen
 
 

@@ -16,9 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from jupyterfut.core.journal import JournalReader
 from jupyterfut.ids import ClientId, Key, PeerId
-from jupyterfut.runtime import logs, versions
-from jupyterfut.runtime.plugin_classes import SchedulerPlugin
-from jupyterfut.runtime.side_threads import inject
+from jupyterfut.runtime import logs
 from jupyterfut.wire.messages import AsClient, Message, Reply, Request, SubmitTasks
 from jupyterfut.wire.payload import Local
 
@@ -95,6 +93,7 @@ class SchedulerAdmin:
     async def run(self, args: dict[str, Any]) -> Any:
         """Call a function here, on the loop, so that nothing changes under it; its result, pickled."""
         self._allowed("run users' functions")
+        from jupyterfut.runtime.side_threads import inject
         from jupyterfut.serde import dumps, loads
 
         payload = args["call"]
@@ -111,6 +110,8 @@ class SchedulerAdmin:
 
     async def versions(self, args: dict[str, Any]) -> dict[str, Any]:
         """What runs here."""
+        from jupyterfut.runtime import versions
+
         return await asyncio.to_thread(versions.versions, args.get("packages") or ())
 
     # --- plugins
@@ -118,6 +119,7 @@ class SchedulerAdmin:
     async def register(self, args: dict[str, Any]) -> None:
         """Take in a plugin; one of the same name makes room, unless the request is idempotent."""
         self._allowed("run users' plugins")
+        from jupyterfut.runtime.plugin_classes import SchedulerPlugin
         from jupyterfut.serde import loads
 
         name = str(args["name"])

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from jupyterfut import config, plugins
@@ -58,9 +59,8 @@ from jupyterfut.core.worker.machine import WorkerMachine
 from jupyterfut.core.worker.settings import WorkerSettings
 from jupyterfut.errors import ClosedError, ConfigError, ConnectionFailed, HandshakeError, JupyterfutError, ProtocolError
 from jupyterfut.ids import Address, ClientId, Key
-from jupyterfut.runtime import connections, logs, uploads
+from jupyterfut.runtime import connections, logs
 from jupyterfut.runtime.actors import ActorHost
-from jupyterfut.runtime.admin import WorkerAdmin
 from jupyterfut.runtime.client_link import ClientLink
 from jupyterfut.runtime.context import current_task
 from jupyterfut.runtime.data_server import DataLinks, DataServer, Heard, Ops
@@ -69,13 +69,14 @@ from jupyterfut.runtime.interfaces import interface_towards, is_loopback
 from jupyterfut.runtime.observer import Observer
 from jupyterfut.runtime.process import cpu_count, mapped_shared_bytes, memory_bytes, parse_memory_limit
 from jupyterfut.runtime.store import Store, make_directory
-from jupyterfut.runtime.worker_plugins import WorkerPlugins
 from jupyterfut.serde.notes import pack
 from jupyterfut.wire.messages import Heartbeat, Message, Notify, Plugins, PutData
 from jupyterfut.wire.payload import payload_nbytes
 
 if TYPE_CHECKING:
     import tempfile
+
+    from jupyterfut.runtime.worker_plugins import WorkerPlugins
 
 logger = logging.getLogger("jupyterfut.worker")
 
@@ -128,7 +129,7 @@ class Worker:
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         self.address = Address("")  #: of its data server, which is also its name to the cluster; "" until it has started
         self.status: Status = "new"
-        self.data_ops: Ops = {**WorkerAdmin(self).ops}  #: what anybody in the cluster may ask of this worker by `Request`
+        self.data_ops: Ops = {op: partial(self._administer, op) for op in ADMIN_OPS}  #: what anybody may ask of this worker by `Request`
         self.heard: Heard = {}  #: who listens here to what is published
         self._security = security or Security(token=token or connections.token_for(scheduler_address))
         self._host = host
@@ -157,7 +158,7 @@ class Worker:
         self._finished = asyncio.Event()
         limits = self.settings.worker
         self._store = Store(int(limits.memory_spill * self.memory_limit_bytes), self._files_under)
-        self._plugins = WorkerPlugins(self)
+        self._plugins: WorkerPlugins | None = None  # made for the first plugin
         shared_bytes = self.settings.comm.shared_memory_bytes
         self._data_server = DataServer(self._store, self._on_put, local=self._local, shared_bytes=shared_bytes, ops=self.data_ops, heard=self.heard)
         self._data_links = DataLinks(self._security, self.settings.comm.connect_timeout_s, shared_bytes=shared_bytes)
@@ -229,7 +230,8 @@ class Worker:
         for job in self._jobs:
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
-        await self._plugins.close()
+        if self._plugins is not None:
+            await self._plugins.close()
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.close()
@@ -241,6 +243,8 @@ class Worker:
             logger.info("worker %s is closed while a task, or a method of an actor, still runs", self.name)
         self._store.close()
         if self._directory is not None:
+            from jupyterfut.runtime import uploads
+
             uploads.forget(self._directory.name)
             self._directory.cleanup()
         logs.release()
@@ -274,7 +278,7 @@ class Worker:
     @property
     def plugins(self) -> dict[str, Any]:
         """The plugins that are set up here, by name."""
-        return self._plugins.here
+        return self._plugins.here if self._plugins is not None else {}
 
     @property
     def client(self) -> Any:
@@ -301,7 +305,7 @@ class Worker:
         """Say `msg` on a topic, or on several, as `Client.log_event` does: a dict with this worker's address added to it as "worker"; anything else
         becomes `{"msg": msg, "worker": address}` (as in dask.distributed). From any thread; never blocks. What a task says comes before its result.
         Raises `SerializationError`, ValueError (too large), TypeError (the topic)."""
-        topics = [topic] if isinstance(topic, str) else list(topic)
+        topics = list(topic) if isinstance(topic, Collection) and not isinstance(topic, str) else [topic]
         for one in topics:
             if not isinstance(one, str):
                 raise TypeError(f"a topic is a string, not {one!r}")
@@ -324,7 +328,7 @@ class Worker:
         performers = self._performers
         for effect in self.machine.handle(event, time.monotonic()):
             performers[type(effect)](effect)
-        if self._plugins.watching:
+        if self._plugins is not None and self._plugins.watching:
             self._plugins.tell()
 
     def _settle(self) -> None:
@@ -360,10 +364,23 @@ class Worker:
     def _on_messages(self, messages: list[Message]) -> None:
         for message in messages:
             if type(message) is Plugins:
-                self._plugins.receive(message)
+                self._change_plugins(message)
             else:
                 self._handle(Received(SCHEDULER, message))
         self._settle()
+
+    def _change_plugins(self, message: Plugins) -> None:
+        if self._plugins is None:
+            from jupyterfut.runtime.worker_plugins import WorkerPlugins
+
+            self._plugins = WorkerPlugins(self)
+        self._plugins.receive(message)
+
+    def _administer(self, op: str, args: dict[str, Any]) -> Any:
+        """A request that is rare enough to load its handler then."""
+        from jupyterfut.runtime.admin import WorkerAdmin
+
+        return getattr(WorkerAdmin(self), op)(args)
 
     def say(self, message: Message) -> None:
         """Tell the scheduler something that is no business of the machine's. Without a link nobody hears it."""
@@ -569,6 +586,9 @@ class Worker:
             "nanny": self._nanny, "in_process": self._local,
         }  # fmt: skip
 
+
+ADMIN_OPS = ("run", "call_stack", "profile", "logs", "versions")
+"""The requests that `runtime.admin` answers."""
 
 _directory_lock = threading.Lock()
 
