@@ -555,6 +555,16 @@ def test_a_steal_that_comes_too_late(world):
     assert world.said() == [ms.StealAnswer(["x"], [attempt], [False])]
 
 
+def test_what_was_made_for_an_older_attempt_goes_when_the_key_is_asked_for_again(world):
+    world.compute("x")
+    world.run("x")  # the scheduler has cancelled it meanwhile, and will have no use for the result
+    [attempt] = world.compute("x")
+    assert not world.stored
+    world.hear(ms.StealTasks(["x"], [attempt]))
+    assert not world.stored
+    assert not world.machine.tasks
+
+
 def test_a_stolen_task_that_is_cancelled_meanwhile_is_still_answered():
     world = World().join()
     [attempt] = world.compute("x")

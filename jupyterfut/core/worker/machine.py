@@ -296,6 +296,9 @@ class WorkerMachine:
         replaced = [tasks[key] for key in keys if key in tasks]
         if replaced:  # a newer attempt takes the place of an older one
             transitions.leave(self, replaced, "replaced", now)
+        held = self.memory.nbytes
+        if held and not held.keys().isdisjoint(keys):  # made for an older attempt; the scheduler has no use for that and does not know of it
+            self._drop([key for key in keys if self.memory.release(key)])
         new = [
             Task(key, attempt, function, payload, NOTHING, inline, actor, priority)
             for key, attempt, payload, priority in zip(keys, attempts, args, priorities, strict=True)
