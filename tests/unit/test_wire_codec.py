@@ -64,7 +64,7 @@ SAMPLES = [
     ms.DataStored(1, FAILURE),
     ms.ActorCalls("counter", [1, 2], ["add", "n"], [b"args", None], [["x"], []]),
     ms.ActorAnswers([1, 2], [b"1", b""], None, []),
-    ms.Published("progress", [b"1", Blob(b"head", [b"x" * 70_000])]),
+    ms.Published("progress", [b"1", b"2"]),
     ms.Taken([3]),
     ms.Delivery(7, [b"value"], ["x"]),
     ms.Notify(["print", "log"], [{"text": "hi", "raw": b"x"}, None]),
