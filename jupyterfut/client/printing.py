@@ -16,12 +16,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TextIO
 
 from jupyterfut.client import current
-from jupyterfut.runtime.context import TaskContext, current_task
+from jupyterfut.runtime.context import current_task, current_worker
 from jupyterfut.serde import dumps, loads
 from jupyterfut.serde.notes import NOTE_BYTES_LIMIT, PLAIN, unpack
 
 if TYPE_CHECKING:
     from jupyterfut.client.client import Client
+    from jupyterfut.runtime.worker_server import Worker
 
 logger = logging.getLogger("jupyterfut.client")
 
@@ -34,7 +35,7 @@ _CHARS_LIMIT = NOTE_BYTES_LIMIT // 8
 
 def print(*args: Any, sep: str | None = " ", end: str | None = "\n", file: TextIO | None = None, flush: bool = False) -> None:  # noqa: A001
     """The builtin `print`, which, called in a task, prints at the clients of the cluster as well: before the task's result is there, and once in each
-    process.
+    process. (What a method of an actor, or a function of `Client.run`, prints takes another road than its result, and may come after it.)
 
     In a task the arguments are made text on the worker, and `file` is `sys.stdout` (as None is) or `sys.stderr`; any other raises TypeError. Never
     blocks. As in dask.distributed, every client that is connected prints, not only the one that submitted.
@@ -44,8 +45,8 @@ def print(*args: Any, sep: str | None = " ", end: str | None = "\n", file: TextI
     ...     client.submit(print, "hello from", "a task").result()
     hello from a task
     """
-    task = current_task()
-    if task is None:
+    worker = current_worker()
+    if worker is None:
         builtins.print(*args, sep=sep, end=end, file=file, flush=flush)  # that is what it is for
         return
     number = STDOUT if file is None or file is sys.stdout else STDERR if file is sys.stderr else None
@@ -55,11 +56,11 @@ def print(*args: Any, sep: str | None = " ", end: str | None = "\n", file: TextI
         if value is not None and not isinstance(value, str):
             raise TypeError(f"{name} must be None or a string, not {type(value).__name__}")
     text = (" " if sep is None else sep).join(map(str, args)) + ("\n" if end is None else end)
-    if task.worker.echoes:
+    if worker.echoes:
         builtins.print(text, end="", file=file, flush=flush)  # as above
     if len(text) > _CHARS_LIMIT:
         text = f"{text[:_CHARS_LIMIT]}... ({len(text) - _CHARS_LIMIT:,} more characters)\n"
-    _say(task, "print", {"text": text.encode(errors="replace").decode(), "file": number})
+    _say(worker, "print", {"text": text.encode(errors="replace").decode(), "file": number})
 
 
 def warn(message: str | Warning, category: type[Warning] | None = UserWarning, stacklevel: int = 1, source: Any = None) -> None:
@@ -71,7 +72,7 @@ def warn(message: str | Warning, category: type[Warning] | None = UserWarning, s
     >>> with Client(processes=False) as client:
     ...     client.submit(warn, "the data is old").result()
     """
-    task = current_task()
+    worker = current_worker()
     if isinstance(message, Warning):
         category = type(message)
     elif category is None:
@@ -79,15 +80,15 @@ def warn(message: str | Warning, category: type[Warning] | None = UserWarning, s
     kind: Any = category
     if not (isinstance(kind, type) and issubclass(kind, Warning)):
         raise TypeError(f"category must be a class of warnings, not {category!r}")
-    if task is None or task.worker.echoes:
+    if worker is None or worker.echoes:
         warnings.warn(message, category, stacklevel + 1, source)
-    if task is None:
+    if worker is None:
         return
     frame: Any = sys._getframe(1)
     for _ in range(stacklevel - 1):
         frame = frame.f_back or frame
     where = {"filename": frame.f_code.co_filename, "lineno": frame.f_lineno}
-    _say(task, "warn", {"warning": _pickled(message, category), "text": str(message)[:_CHARS_LIMIT], "category": category.__name__, **where})
+    _say(worker, "warn", {"warning": _pickled(message, category), "text": str(message)[:_CHARS_LIMIT], "category": category.__name__, **where})
 
 
 def _pickled(message: str | Warning, category: type[Warning]) -> Any:
@@ -99,10 +100,11 @@ def _pickled(message: str | Warning, category: type[Warning]) -> Any:
     return payload if type(payload) is bytes else None
 
 
-def _say(task: TaskContext, topic: str, message: dict[str, Any]) -> None:
+def _say(worker: Worker, topic: str, message: dict[str, Any]) -> None:
     """On the worker's own road, in order with what the task does. The scheduler fills in the client."""
-    message.update(key=task.key, worker=task.worker.address, client=None)
-    task.worker.say_event(topic, [len(message.get("text", "")) + 200, PLAIN, message])
+    task = current_task()
+    message.update(key="" if task is None else task.key, worker=worker.address, client=None)
+    worker.say_event(topic, [len(message.get("text", "")) + 200, PLAIN, message])
 
 
 # --- at the client

@@ -305,7 +305,8 @@ class Worker:
         """Say `msg` on a topic, or on several, as `Client.log_event` does: a dict with this worker's address added to it as "worker"; anything else
         becomes `{"msg": msg, "worker": address}` (as in dask.distributed). From any thread; never blocks. What a task says comes before its result.
         Raises `SerializationError`, ValueError (too large), TypeError (the topic)."""
-        topics = list(topic) if isinstance(topic, Collection) and not isinstance(topic, str) else [topic]
+        named: Any = topic
+        topics = list(named) if isinstance(named, Collection) and not isinstance(named, str) else [named]
         for one in topics:
             if not isinstance(one, str):
                 raise TypeError(f"a topic is a string, not {one!r}")
