@@ -152,6 +152,7 @@ def compute(client: Client, collections: Any, sync: bool, optimize_graph: bool, 
     if traverse:
         items = [dask.delayed(item) if isinstance(item, (list, set, tuple, dict, Iterator)) else item for item in items]
     wanted = [item for item in items if dask.is_dask_collection(item)]
+    futures: dict[Any, Future] = {}
     found: Iterator[Future] = iter(())
     if wanted:
         expression = FinalizeCompute(collections_to_expr(wanted, optimize_graph, **more)).optimize()
@@ -160,7 +161,7 @@ def compute(client: Client, collections: Any, sync: bool, optimize_graph: bool, 
         found = iter([futures[key] for key in keys])
     results = [next(found) if dask.is_dask_collection(item) else item for item in items]
     answer = results[0] if single else results
-    return client.gather(answer) if sync else answer
+    return _values(client, answer, list(futures.values())) if sync else answer
 
 
 def persist(client: Client, collections: Any, optimize_graph: bool, options: TaskOptions) -> Any:
@@ -197,7 +198,26 @@ def get(client: Client, graph: Any, keys: Any, sync: bool, options: TaskOptions)
 
     futures = _submit(client, graph, list(flatten([keys])), options)
     packed = _packed(keys, futures)
-    return client.gather(packed) if sync else packed
+    return _values(client, packed, list(futures.values())) if sync else packed
+
+
+def _values(client: Client, packed: Any, futures: list[Future]) -> Any:
+    """The values, after which the futures are let go: also when one has failed, and its traceback keeps these frames for a while."""
+    if client.asynchronous:
+        return _values_async(client, packed, futures)
+    try:
+        return client.gather(packed)
+    finally:
+        for future in futures:
+            future.release()
+
+
+async def _values_async(client: Client, packed: Any, futures: list[Future]) -> Any:
+    try:
+        return await client.gather(packed)
+    finally:
+        for future in futures:
+            future.release()
 
 
 def _check() -> None:

@@ -6,21 +6,22 @@ rows of one function (`calls.run`) in columns, thousands in a message, in an ord
 - **Names.** A dask key that is a string is our key as it is; any other (a tuple, as a rule) is its text. A future in a graph stands for its task,
   wherever it stands: as a value of the graph, or in the arguments of a task, bare or in lists, tuples, sets and dict values.
 - **What is there already** is not sent: a key whose future lives in this client, a persisted chunk say, ends the search.
-- **Order.** Depth first from the wanted keys, inputs in the order of the graph: a result is used up soon after it was made. The scheduler runs equal
-  priorities in the order in which they come.
+- **Order.** Depth first from the wanted keys, inputs in the order of the graph, last users first (`dask_order`): a result is used up soon after it
+  was made. The scheduler runs equal priorities in the order in which they come.
 - **Inner tasks** are held by the rows that need them only. The client drops its own hold as soon as everything is sent.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dask import _task_spec
 from dask._task_spec import Alias, DataNode, Dict, GraphNode, List, Set, Task, TaskRef, Tuple, convert_legacy_graph, parse_input
 
 from jupyterfut.adapters.calls import Caller, run, shared
+from jupyterfut.adapters.dask_order import depth_first, with_last_users_first
 from jupyterfut.adapters.dask_tasks import evaluate, evaluate_chain, itself
 from jupyterfut.client.current import open_clients
 from jupyterfut.client.futures import Future
@@ -110,42 +111,25 @@ class _Submission:
 
     def _order(self, wanted: list[Any]) -> list[Any]:
         """The keys to send, each behind those that it needs."""
-        order: list[Any] = []
-        seen: dict[Any, bool] = {}  # False: we are inside of it
         nodes, rank = self.nodes, self.rank.__getitem__
+
+        def inputs_of(key: Any) -> Sequence[Any] | None:
+            node = nodes.get(key)
+            if node is None:
+                self._look_for(name_of(key))
+                return None
+            if self._lives(key, node):
+                return None
+            needed = node.dependencies
+            if len(needed) < 2:
+                return tuple(needed)
+            inside = [one for one in needed if one in nodes]
+            inside.sort(key=rank)
+            return inside if len(inside) == len(needed) else [*inside, *[one for one in needed if one not in nodes]]
+
         with self.session.lock:
-            for root in wanted:
-                stack = [root]
-                while stack:
-                    key = stack[-1]
-                    state = seen.get(key)
-                    if state is not None:
-                        stack.pop()
-                        if not state:
-                            seen[key] = True
-                            order.append(key)
-                        continue
-                    node = nodes.get(key)
-                    if node is None or self._lives(key, node):
-                        if node is None:
-                            self._look_for(name_of(key))
-                        seen[key] = True
-                        stack.pop()
-                        continue
-                    seen[key] = False
-                    needed = node.dependencies
-                    if len(needed) > 1:
-                        inside = [one for one in needed if one in nodes]
-                        inside.sort(key=rank, reverse=True)
-                        outside = [one for one in needed if one not in nodes] if len(inside) < len(needed) else []
-                        needed = [*outside, *inside]
-                    for one in needed:
-                        state = seen.get(one)
-                        if state is None:
-                            stack.append(one)
-                        elif not state:
-                            raise ValueError(f"the graph has a cycle: {_cycle(stack, seen, one)}")
-        return order
+            order = depth_first(wanted, inputs_of)
+        return with_last_users_first(order, {key: nodes[key].dependencies for key in order})
 
     def _lives(self, key: Any, node: GraphNode) -> bool:
         """Whether a future of this key is alive here, so that its task need not be sent."""
@@ -332,17 +316,6 @@ def _parsed(value: Any) -> Any:
         return value
     new = parse_input(value)
     return new if isinstance(new, GraphNode) else value
-
-
-# --- errors
-
-
-def _cycle(stack: list[Any], seen: dict[Any, bool], key: Any) -> str:
-    inside = [one for one in dict.fromkeys(stack) if seen.get(one) is False]
-    keys = [*inside[inside.index(key) :], key]
-    if len(keys) > 8:
-        keys = [*keys[:4], "...", *keys[-3:]]
-    return " -> ".join(map(str, keys))
 
 
 def _twins(names: dict[Any, Key]) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jupyterfut import Client, Future, as_completed, futures_of, get_client, get_worker, wait
+from jupyterfut import CancelledError, Client, Future, as_completed, futures_of, get_client, get_worker, wait
 
 
 @dask.delayed
@@ -187,6 +187,35 @@ def test_the_original_exception(client: Client) -> None:
     future = client.compute(inc(dask.delayed(broken)(1)))
     assert isinstance(future.exception(), ZeroDivisionError)
     assert inc(1).compute() == 2
+
+
+def test_a_key_that_failed_can_be_computed_again(client: Client) -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
+        client.get({"again": (divmod, 1, 0)}, "again")
+    client.scheduler_info()  # a word of the scheduler's later
+    assert client.get({"again": (divmod, 1, 1)}, "again") == (1, 0)
+    assert caught.value.args
+
+
+def test_persisted_and_cancelled(client: Client) -> None:
+    x = da.arange(10, chunks=5).persist()
+    client.cancel(x)
+    with pytest.raises(CancelledError, match="is not known any more"):
+        (x + 1).sum().compute()
+    assert da.arange(10, chunks=5).sum().compute() == 45
+
+
+def test_published(client: Client) -> None:
+    client.publish_dataset(x=da.arange(10, chunks=5).persist())
+    assert client.get_dataset("x").sum().compute() == 45
+    client.unpublish_dataset("x")
+
+
+def test_coroutine_functions(client: Client) -> None:
+    async def later(x: int) -> int:
+        return x + 1
+
+    assert inc(dask.delayed(later)(1)).compute() == 3
 
 
 def test_what_cannot_be_pickled_fails_at_once(processes: Client) -> None:
