@@ -101,6 +101,14 @@ def test_a_stray_that_is_sent_back_counts_as_a_release(world: World) -> None:
     assert [type(message) for message in world.said()] == [ms.Request, ms.WantKeys, ms.Taken, ms.Request]
 
 
+def test_lost_is_lost_in_whatever_words(world: World) -> None:
+    (mine,) = world.submit("x")
+    world.hear(ms.KeysLost(["x"], "its worker is gone"))
+    world.hear(ms.KeysFailed(["x"], [ms.Failure("ActorLost", "its worker is gone", None, "", "x")]))  # type: ignore[arg-type]  # a plain string
+    assert world.resolved == [mine]
+    assert mine.status == "lost"
+
+
 def test_a_delivery_that_nobody_asked_for_leaves_nothing(world: World) -> None:
     world.hear(ms.Delivery(77, b"fut", ["x"]))
     assert world.said() == [ms.Taken([77]), ms.ReleaseKeys(["x"])]

@@ -161,6 +161,20 @@ def test_an_unknown_future_arrives_as_lost() -> None:
     assert [message.keys for message in c.heard(1, m.KeysLost)] == [["x"]]
 
 
+def test_who_knows_that_an_actor_is_lost_is_not_told_again_with_a_delivery() -> None:
+    c = Talk()
+    c.submit("x", actor=True)
+    c.done(0, c.sent())
+    c.put(b"fut", holds=("x",))
+    c.handle(LinkLost(100, "killed"))
+    assert [message.keys for message in c.heard(1, m.KeysLost)] == [["x"]]
+    number = c.get()
+    assert [type(message) for message in c.heard(1)] == [m.Delivery, m.Reply]
+    c.say(1, m.Taken([number]))
+    c.release("x")
+    assert not c.close_all()
+
+
 def test_an_item_on_its_way_to_the_dead_comes_back_to_the_front() -> None:
     c = Talk(clients=2, client_lease_s=10.0)
     c.submit("x", client=1)
