@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from jupyterfut import config, plugins
+from jupyterfut import config
 from jupyterfut.runtime import child
 
 
@@ -21,7 +21,6 @@ def main() -> int:
     settings = parent.settings
     config.use(config.Settings.from_dict(settings["config"], "the parent's settings"))
     sys.setswitchinterval(config.settings().worker.switch_interval_s)
-    plugins.host("this worker")  # what tasks import finds us
     import asyncio
 
     from jupyterfut.runtime.host import new_event_loop

@@ -173,6 +173,7 @@ class Worker:
             self._finished.set()
             raise
         self.address = Address(self._listener.address)
+        plugins.host(self)  # so that dask and joblib inside tasks find us
         self.client_link = ClientLink(loop, self.scheduler_address, self._from_client, self._report)
         thread_name = f"jupyterfut-{self.name}"
         self._actors = ActorHost(self, self.client_link, thread_name, local=self._local)
@@ -236,6 +237,7 @@ class Worker:
         if stream is not None:
             stream.close()
         self._listener.close()
+        plugins.host(self, present=False)
         await asyncio.gather(self._data_server.close(), self._data_links.close())
         if stream is not None:
             await stream.wait_closed()
