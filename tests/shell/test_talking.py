@@ -154,6 +154,7 @@ def test_a_handler_may_be_a_coroutine_function_and_may_fail(client: Client, capl
     for msg in ("good", "bad", "better"):
         client.log_event("t", msg)
     assert [heard.get(timeout=10), heard.get(timeout=10)] == ["good", "better"]
+    client.get_events("t")  # the loop has gone on since
     assert "the handler of events on 't' raised" in caplog.text
 
 
