@@ -72,7 +72,7 @@ class Ledger:
         self.settings: dict[str, list[list[float]]] = {}  # of variables, deletions too: when it was asked for, when it was done
         self.set_events: set[str] = set()
         self.closed: set[str] = set()  # names that somebody has closed
-        self.last_read: dict[tuple[str, SimClient, SimClient], int] = {}  # queue, maker, reader -> token
+        self.last_sent: dict[tuple[str, SimClient], int] = {}  # queue, maker -> token
         self.taken: set[tuple[ClientId, int]] = set()  # deliveries of which the scheduler has heard that they have arrived
         self.open: dict[int, tuple[SimClient, Act]] = {}  # acts that are not over
         self.acts = 0
@@ -184,11 +184,6 @@ class Ledger:
             assert passport is None, f"{item} was given to {item.reader[0]}, and now to {client}"
             return item  # it comes late to one who was given up
         item.reader = (client, passport)
-        if not item.moved:
-            road = (name, item.client, client)
-            before = self.last_read.get(road, 0)
-            assert before < token, f"{client} has got {item} after {self.items[before]}"
-            self.last_read[road] = token
         return item
 
     def put_back(self, client: SimClient, item: Item) -> None:
@@ -225,6 +220,11 @@ class Ledger:
                 item = self.items[decode(payload)[0]]
                 item.moved = item.moved or item.sent is not None
                 item.sent = (client, message.id)
+                if not item.moved:
+                    road = (item.name, item.client)
+                    before = self.last_sent.get(road, 0)
+                    assert before < item.token, f"{client} is sent {item} after {self.items[before]}"
+                    self.last_sent[road] = item.token
 
     def hears(self, client: ClientId, message: m.Taken) -> None:
         """A reader has items."""
