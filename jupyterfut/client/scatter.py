@@ -22,9 +22,12 @@ from jupyterfut.client.timeouts import Deadline, Timeout
 from jupyterfut.config import settings
 from jupyterfut.core.client import events as ev
 from jupyterfut.core.client.state import Record
-from jupyterfut.errors import SerializationError, TimeoutError  # noqa: A004
+from jupyterfut.errors import ConnectionFailed, SerializationError, TimeoutError  # noqa: A004
 from jupyterfut.ids import Address, Key
 from jupyterfut.wire.payload import Local, Payload, payload_nbytes
+
+_TRIES = 5
+"""So often data is brought to workers that leave before they have taken it, before we say so."""
 
 if TYPE_CHECKING:
     from jupyterfut.client.client import Client
@@ -123,6 +126,19 @@ class Scattering:
             await self._place_large(large, names, broadcast, deadline)
 
     async def _place_large(self, items: list[Item], names: list[str] | None, broadcast: bool | int, deadline: Deadline) -> None:
+        todo = items
+        for tries_left in reversed(range(_TRIES)):
+            lost = await self._put(todo, names, broadcast, deadline)
+            if not lost:
+                break
+            if not tries_left:
+                raise next(iter(lost.values()))
+            todo = [item for item in todo if item.future._record in lost]
+        self._done(items, keep=False)
+
+    async def _put(self, items: list[Item], names: list[str] | None, broadcast: bool | int, deadline: Deadline) -> dict[Record, ConnectionFailed]:
+        """Bring the data to the workers that the scheduler names. Returns what did not arrive, because its worker has left: somebody else has to take
+        it."""
         session = self._client._session
         plan = await self._plan(len(items), names, broadcast, deadline)
         by_worker: dict[Address, list[Item]] = {}
@@ -141,13 +157,18 @@ class Scattering:
         ]
         try:
             async with asyncio.timeout(deadline.left()):
-                failures = await asyncio.gather(*puts)
+                outcomes = await asyncio.gather(*puts, return_exceptions=True)
         except builtins.TimeoutError as error:
             raise TimeoutError(f"the workers have not taken the data within {deadline}") from error
-        for failure in failures:
-            if failure is not None:
-                raise exception_of(failure)
-        self._done(items, keep=False)
+        lost: dict[Record, ConnectionFailed] = {}
+        for theirs, outcome in zip(by_worker.values(), outcomes, strict=True):
+            if outcome is None:
+                continue
+            error = outcome if isinstance(outcome, BaseException) else exception_of(outcome)
+            if not isinstance(error, ConnectionFailed):
+                raise error
+            lost.update(dict.fromkeys([item.future._record for item in theirs], error))
+        return lost
 
     async def _plan(self, count: int, names: list[str] | None, broadcast: bool | int, deadline: Deadline) -> list[list[Address]]:
         session = self._client._session

@@ -6,7 +6,9 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
+import numpy as np
 import pytest
 
 from jupyterfut import Client, Scheduler, Worker, errors
@@ -162,3 +164,23 @@ def test_a_task_does_not_retire_its_own_worker() -> None:
         assert "own worker" in client.submit(retire, "x", pure=False).result()
         gone = client.submit(lambda: len(__import__("jupyterfut").get_client().retire_workers(n=2)), pure=False).result()
         assert gone == 1
+
+
+def test_data_is_brought_to_somebody_else_when_a_worker_leaves_meanwhile() -> None:
+    async def main() -> None:
+        async with cluster(2) as (client, workers):
+            plan = client._scattering._plan
+
+            async def late_plan(*args: Any) -> Any:
+                planned = await plan(*args)
+                client._scattering._plan = plan  # type: ignore[method-assign]  # only once
+                await client.retire_workers("a", close_workers=False)
+                return [[workers[0].address] for _ in planned]
+
+            client._scattering._plan = late_plan  # type: ignore[method-assign]  # it learns of the workers, and one of them leaves
+            data = await client.scatter(np.zeros(LARGE))
+            assert (await client.who_has(data))[data.key] == [workers[1].address]
+            await client.retire_workers("a")
+            assert len(await data) == LARGE
+
+    asyncio.run(main())

@@ -382,3 +382,14 @@ def test_without_limits_one_idle_worker_stays() -> None:
     c.ask("retire_workers", target=0)
     reply = c.answer()
     assert reply is not None and len(reply.value) == 1
+
+
+def test_an_emptied_worker_takes_no_more_data() -> None:
+    c = Copying(workers=2)
+    c.ask("retire_workers", workers=["w0"], close=False)
+    reply = c.answer()
+    assert reply is not None and list(reply.value) == [address(0)]
+    c.say(100, m.AddData(7, "client-0", ["x"], [LARGE], ["bytes"]))
+    answer, release = c.heard(100)
+    assert answer.failure.kind == "ConnectionFailed" and release == m.ReleaseData(["x"])
+    assert "x" not in c.machine.state.tasks

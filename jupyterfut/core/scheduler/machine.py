@@ -553,6 +553,12 @@ class SchedulerMachine:
             post.append(state, worker.outbox, m.Reply(message.id, None, failure))
             post.append(state, worker.outbox, m.ReleaseData(list(message.keys)))
             return
+        if worker.retiring and worker not in self.retirement.leaving:  # what it held has been moved, and it may end at any moment
+            failure = m.Failure("ConnectionFailed", f"worker {worker.name} has retired", None, "", Key(""))
+            post.append(state, worker.outbox, m.Reply(message.id, None, failure))
+            for key in message.keys:
+                self._stale(worker, key, state.tasks.get(key))
+            return
         recommendations: Recommendations = []
         for key, nbytes, type_name in zip(message.keys, message.nbytes, message.types, strict=True):
             task = self.query.data_task(client, key, nbytes, type_name)
