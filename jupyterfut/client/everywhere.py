@@ -34,6 +34,8 @@ def perform(client: Client, coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 async def addresses(client: Client, workers: Any) -> list[Address]:
     """The workers that are meant. Raises ValueError when a name means nobody."""
+    if isinstance(workers, (list, tuple, set, frozenset)) and not workers:
+        return []  # nobody, and not everybody
     names = worker_names(workers)
     here: dict[Address, Any] = await client._session.ask("nthreads", {"workers": names}, Deadline(settings().client.timeout_s))
     if names is not None and not here:

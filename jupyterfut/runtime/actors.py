@@ -74,6 +74,8 @@ class ActorHost:
         self.worker = worker
         self.client_link = client_link
         self.loop = client_link.loop
+        self.desks: dict[int, Desk] = {}  #: by the identity of the actors' threads, for the profiler
+        self.bottom = Hosted._run.__code__  #: the frames above this one are the actor's
         self.name = name
         self.local = local
         self.hosted: dict[Key, Hosted] = {}
@@ -302,6 +304,8 @@ class Hosted:
             errand.handed = True
             self.pending += 1
             self._queue.put(errand)
+            if (profiler := self._host.worker._executor.profiler).asleep:
+                profiler.wake()
             if not self._started:
                 self._started = True
                 self._host.start_thread(self)
@@ -386,12 +390,14 @@ class Hosted:
         desk = here.desk = Desk(_no_context)
         desk.call = _call_named(self.key, self._context.attempt)
         desk.context = self._context
+        self._host.desks[threading.get_ident()] = desk
         get, run = self._queue.get, self._run
         try:
             while (errand := get()) is not None:
                 run(errand)
                 del errand  # what came with a call must not stay until the next one
         finally:
+            del self._host.desks[threading.get_ident()]
             self._let_go()
             self._host.thread_ended()
 

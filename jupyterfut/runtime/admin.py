@@ -51,7 +51,7 @@ class WorkerAdmin:
     def call_stack(self, args: dict[str, Any]) -> dict[str, list[str]]:
         """{key: frames as text} of the tasks that run now, or of these keys among them."""
         keys = args.get("keys")
-        running = stacks(self._worker._executor)
+        running = stacks(self._worker._executor.profiler.sources)
         return {call.key: lines_of(stack) for call, stack in running if keys is None or call.key in keys}
 
     async def profile(self, args: dict[str, Any]) -> dict[str, Any]:

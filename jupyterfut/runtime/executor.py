@@ -122,8 +122,8 @@ class Executor:
         self._on_last_end: Callable[[], object] | None = None
         self._closed = False
         self.desks: dict[int, Desk] = {}  #: by the identity of their threads
-        self.bottom = Executor._run.__code__  #: the frames above this one are the user's
-        self.profiler = Profiler(self, f"{name}-profile", *profile_s)
+        bottom = Executor._run.__code__  # the frames above this one are the user's
+        self.profiler = Profiler([(self.desks, bottom)], self.has_work, f"{name}-profile", *profile_s)
 
     # --- for the worker's loop
 

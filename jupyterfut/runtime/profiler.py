@@ -12,12 +12,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from types import CodeType, CoroutineType, FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from jupyterfut.core.profile import History
     from jupyterfut.core.worker.events import Call
-    from jupyterfut.runtime.executor import Executor
+    from jupyterfut.runtime.context import Desk
 
 SLICES = 1000
 """So many slices of time are kept apart."""
@@ -40,25 +40,29 @@ def _other_frames() -> dict[int, FrameType]:
     return frames
 
 
-def stacks(executor: Executor) -> Iterator[tuple[Call, list[FrameType]]]:
+Source: TypeAlias = "tuple[dict[int, Desk], CodeType]"
+"""Desks by the identity of their threads, and the code of the frame above which a user's code runs."""
+
+
+def stacks(sources: list[Source]) -> Iterator[tuple[Call, list[FrameType]]]:
     """The calls that run now, each with its frames, the user's function first. From any thread."""
-    frames = _other_frames()
-    bottom = executor.bottom
-    for ident, desk in list(executor.desks.items()):
-        call, coroutine = desk.call, desk.coroutine
-        if call is None:
-            continue
-        if coroutine is not None:
-            yield call, _frames_of_coroutine(coroutine)
-            continue
-        frame = frames.get(ident)
-        stack: list[FrameType] = []
-        while frame is not None and frame.f_code is not bottom:
-            stack.append(frame)
-            frame = frame.f_back
-        if frame is not None:  # else it has left the call since
-            stack.reverse()
-            yield call, stack
+    frames = sys._current_frames()
+    for desks, bottom in sources:
+        for ident, desk in list(desks.items()):
+            call, coroutine = desk.call, desk.coroutine
+            if call is None:
+                continue
+            if coroutine is not None:
+                yield call, _frames_of_coroutine(coroutine)
+                continue
+            frame = frames.get(ident)
+            stack: list[FrameType] = []
+            while frame is not None and frame.f_code is not bottom:
+                stack.append(frame)
+                frame = frame.f_back
+            if frame is not None and stack:  # else it has left the call since, or does something of ours
+                stack.reverse()
+                yield call, stack
 
 
 def _frames_of_coroutine(coroutine: CoroutineType[Any, Any, Any]) -> list[FrameType]:
@@ -84,11 +88,12 @@ def lines_of(stack: list[FrameType]) -> list[str]:
 
 
 class Profiler:
-    """Samples one executor. `wake()` when calls come and it is `asleep`; `close()` at the end."""
+    """Samples one worker. `wake()` when calls come and it is `asleep`; `close()` at the end. `has_work()` says whether calls run, or wait to."""
 
-    def __init__(self, executor: Executor, name: str, interval_s: float, slice_s: float) -> None:
-        self.asleep = interval_s > 0  #: for the executor: call `wake`. False for ever when profiling is off
-        self._executor = executor
+    def __init__(self, sources: list[Source], has_work: Callable[[], bool], name: str, interval_s: float, slice_s: float) -> None:
+        self.sources = sources
+        self.asleep = interval_s > 0  #: for whoever starts calls: call `wake`. False for ever when profiling is off
+        self._has_work = has_work
         self._name = name
         self._interval_s = interval_s
         self._slice_s = slice_s
@@ -141,44 +146,46 @@ class Profiler:
     def _sleep(self) -> None:
         self._awake.clear()
         self.asleep = True
-        if self._closed or self._executor.has_work():  # it came while the flag was still down
+        if self._closed or self._has_work():  # it came while the flag was still down
             self.asleep = False
         else:
             self._awake.wait()
 
     def _look(self, history: History, prefix_of: Callable[[str], str]) -> bool:
         """As `stacks`, with nothing made that a sample does not need: this is what profiling costs."""
-        frames = _other_frames()
-        bottom = self._executor.bottom
+        frames = sys._current_frames()
         seen = False
-        for ident, desk in list(self._executor.desks.items()):
-            call = desk.call
-            if call is None:
-                continue
-            seen = True
-            if desk.coroutine is not None:
-                codes = [frame.f_code for frame in _frames_of_coroutine(desk.coroutine)]
-            else:
-                frame = frames.get(ident)
-                codes = []
-                while frame is not None:
-                    code = frame.f_code
-                    if code is bottom:
-                        break
-                    codes.append(code)
-                    frame = frame.f_back
+        for desks, bottom in self.sources:
+            for ident, desk in list(desks.items()):
+                call = desk.call
+                if call is None:
+                    continue
+                if desk.coroutine is not None:
+                    codes = [frame.f_code for frame in _frames_of_coroutine(desk.coroutine)]
                 else:
-                    continue  # it has left the call since
-                codes.reverse()
-                del codes[DEEPEST:]
-            key = call.key
-            prefix = self._prefixes.get(key)
-            if prefix is None:
-                if len(self._prefixes) >= KEYS:
-                    self._prefixes.clear()
-                prefix = self._prefixes[key] = prefix_of(key)
-            with self._lock:
-                history.add(time.time(), prefix, codes)
+                    frame = frames.get(ident)
+                    codes = []
+                    while frame is not None:
+                        code = frame.f_code
+                        if code is bottom:
+                            break
+                        codes.append(code)
+                        frame = frame.f_back
+                    else:
+                        continue  # it has left the call since
+                    codes.reverse()
+                    del codes[DEEPEST:]
+                if not codes:
+                    continue
+                seen = True
+                key = call.key
+                prefix = self._prefixes.get(key)
+                if prefix is None:
+                    if len(self._prefixes) >= KEYS:
+                        self._prefixes.clear()
+                    prefix = self._prefixes[key] = prefix_of(key)
+                with self._lock:
+                    history.add(time.time(), prefix, codes)
         return seen
 
 

@@ -182,6 +182,7 @@ class Worker:
             self, self.client_link, self._store, self.nthreads, thread_name, local=self._local, wake=self._wake, on_actor=self._actors.born,
             profile_s=(limits.profile_interval_s, limits.profile_slice_s),
         )  # fmt: skip
+        self._executor.profiler.sources.append((self._actors.desks, self._actors.bottom))
         self._observer = Observer(lambda: self.address, self._executor.say, quiet=self._local)
         self.data_ops.update(task_stream=self._observer.task_stream, clock=self._observer.clock, story=self._story)
         self.machine = WorkerMachine(

@@ -79,6 +79,7 @@ def test_run_on_chosen_workers(client: Client) -> None:
     assert list(client.run(inc, 1, workers=[one])) == [one]
     assert list(client.run(inc, 1, workers="1")) == [two]
     assert list(client.run(inc, 1, workers=1)) == [two]
+    assert client.run(inc, 1, workers=[]) == {}
     with pytest.raises(ValueError, match="no worker matches nobody"):
         client.run(inc, 1, workers="nobody")
 

@@ -94,6 +94,27 @@ def test_call_stack_of_a_coroutine(client: Client) -> None:
     future.result()
 
 
+def test_call_stack_of_an_actor(client: Client) -> None:
+    started, go = threading.Event(), threading.Event()
+
+    class Sleeper:
+        def rest(self) -> None:
+            started.set()
+            go.wait()
+
+    made = client.submit(Sleeper, actor=True, workers="1")
+    resting = made.result().rest()
+    started.wait()
+    ((address, tasks),) = client.call_stack().items()
+    assert address == list(client.nthreads())[1]
+    assert "in rest" in tasks[made.key][0]
+    while not client.profile()["count"]:
+        continue  # each is a round trip
+    go.set()
+    resting.result()
+    assert client.call_stack() == {}
+
+
 # --- profiles
 
 
