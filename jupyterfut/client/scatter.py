@@ -164,10 +164,10 @@ class Scattering:
         for theirs, outcome in zip(by_worker.values(), outcomes, strict=True):
             if outcome is None:
                 continue
-            error = outcome if isinstance(outcome, BaseException) else exception_of(outcome)
-            if not isinstance(error, ConnectionFailed):
-                raise error
-            lost.update(dict.fromkeys([item.future._record for item in theirs], error))
+            why = outcome if isinstance(outcome, BaseException) else exception_of(outcome)
+            if not isinstance(why, ConnectionFailed):
+                raise why
+            lost.update(dict.fromkeys([item.future._record for item in theirs], why))
         return lost
 
     async def _plan(self, count: int, names: list[str] | None, broadcast: bool | int, deadline: Deadline) -> list[list[Address]]:
