@@ -71,11 +71,13 @@ class Graphs:
         priority: float = 0,
         fifo_timeout: Any = None,
         actors: bool = False,
+        **kwargs: Any,
     ) -> Any:
         """Start computing dask collections, and return the same collections made of futures (`futures_of` finds them): what is computed from them
         begins there. The results stay on the cluster as long as the collections live.
 
-        collections: one, or a list, which gives a list. The options are those of `compute`.
+        collections: one, or a list, which gives a list. The options are those of `compute`; unknown ones are accepted and not used, since
+            dask passes on what its callers say.
         Never blocks. Raises what `compute` raises, and TypeError for what is no collection. In an asynchronous client `await collection` waits for
         its futures. As in dask.distributed.
 
