@@ -29,6 +29,9 @@ Reader = Callable[..., object]
 
 HOOKS = ("update_graph", "transition", "add_worker", "remove_worker", "add_client", "remove_client", "restart")
 
+CLOSE_S = 5.0
+"""So long a scheduler that closes waits for its plugins."""
+
 STATES = {"submitted": "waiting", "sent": "processing", "done": "memory"}
 """What the journal calls what happened to many tasks at once -> the state afterwards."""
 
@@ -142,6 +145,7 @@ class SchedulerAdmin:
                 self.watching.setdefault(hook, {})[name] = method
         if self._reader is None and self.watching:
             self._reader = JournalReader(self._scheduler.machine.journal)
+            self._states = {key: task.state for key, task in self._scheduler.machine.state.tasks.items()}
 
     async def unregister(self, args: dict[str, Any]) -> None:
         """Take out a plugin."""
@@ -170,8 +174,12 @@ class SchedulerAdmin:
         """The scheduler ends: close the plugins, the newest first."""
         for job in self._jobs:
             job.cancel()
-        for name in reversed(list(self.plugins)):
-            await self._remove(name)
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                for name in reversed(list(self.plugins)):
+                    await self._remove(name)
+        except TimeoutError:
+            logger.warning("the scheduler ends though its plugins %s are not closed after %g s", list(self.plugins), CLOSE_S)
 
     # --- hooks
 

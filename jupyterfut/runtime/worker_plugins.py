@@ -126,7 +126,7 @@ class WorkerPlugins:
     def _watch(self, name: str, transition: Callable[..., object]) -> None:
         if not self.watching:
             self._reader = JournalReader(self._worker.machine.journal)
-            self._states.clear()
+            self._states = {key: _LIVE.get(task.state, task.state) for key, task in self._worker.machine.tasks.items()}
         takes_worker = _takes(transition, "worker")
         worker = self._worker
         self.watching[name] = (lambda *args: transition(*args, worker=worker)) if takes_worker else transition
@@ -150,6 +150,10 @@ class WorkerPlugins:
                 except Exception:
                     logger.exception("plugin %r of worker %s raised in transition", name, self._worker.name)
         at_worker.reset(token)
+
+
+_LIVE = {"handed": "executing", "following": "executing"}
+"""States of the machine's tasks that plugins know by another name."""
 
 
 def _is_same(one: Payload | None, other: Payload) -> bool:

@@ -173,8 +173,8 @@ def test_run_gives_up_on_a_silent_worker(client: Client) -> None:
             go.wait()
 
     with pytest.raises(TimeoutError, match=rf"worker {two} has not answered 'run' within 0.05 s"):
-        client.run(silent, run_timeout="50 ms")
-    answers = client.run(silent, run_timeout=0.05, on_error="return")
+        client.run(silent, workers=two, run_timeout="50 ms")
+    answers = client.run(silent, run_timeout=1.5, on_error="return")
     assert answers[one] is None
     assert isinstance(answers[two], TimeoutError)
     go.set()
@@ -256,7 +256,7 @@ class Recorder(WorkerPlugin):
         self.mark = mark
 
     def setup(self, worker: Worker) -> None:
-        self.heard: list[Any] = [("setup", self.mark, get_worker() is worker, threading.get_ident() != worker.loop_thread)]  # type: ignore[attr-defined]
+        self.heard: list[Any] = [("setup", self.mark, get_worker() is worker, threading.get_ident() != getattr(worker, "loop_thread", 0))]
         worker.recorder = self  # type: ignore[attr-defined]
 
     def teardown(self, worker: Worker) -> None:
@@ -528,6 +528,32 @@ def test_a_scheduler_plugin_hears_of_everything() -> None:
             await client.unregister_scheduler_plugin("watcher")
 
     asynchronously(work)
+
+
+def test_plugins_that_come_while_tasks_run() -> None:
+    async def work(client: Client, s: Scheduler, workers: list[Worker]) -> None:
+        started, go = asyncio.Event(), asyncio.Event()
+
+        async def wait() -> None:
+            started.set()
+            await go.wait()
+
+        for worker in workers:
+            worker.wait = wait  # type: ignore[attr-defined]
+        future = client.submit(_wait_here, key="running", workers="a")
+        await started.wait()
+        await client.register_plugin(Watcher())
+        await client.register_plugin(Recorder(), name="recorder")
+        go.set()
+        await future
+        assert s.plugins["watcher"].moves[0] == ("running", "processing", "memory")
+        assert workers[0].plugins["recorder"].heard[1] == ("running", "executing", "memory")
+
+    asynchronously(work)
+
+
+async def _wait_here() -> None:
+    await get_worker().wait()
 
 
 def test_a_scheduler_plugin_that_raises(caplog: pytest.LogCaptureFixture) -> None:
