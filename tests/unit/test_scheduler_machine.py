@@ -505,3 +505,30 @@ def test_an_actors_description_is_kept_whatever_the_limit():
     c.submit("a", actor=True)
     c.done(0, c.sent(), payload=b"description")
     assert c.task("a").payload == b"description"
+
+
+def test_what_was_sent_ahead_of_a_task_that_blocks_is_asked_back() -> None:
+    c = Cluster()
+    c.submit("a")
+    c.submit("b", after=["a"])
+    attempts = c.sent()
+    assert list(attempts) == ["a", "b"]
+    c.say(100, m.TaskBlocked("a", attempts["a"]))
+    assert c.heard(100, m.StealTasks) == [m.StealTasks(["b"], [attempts["b"]])]
+    c.say(100, m.TaskUnblocked("a", attempts["a"]))  # it was for a moment, and b has started: it is not run twice
+    c.done(0, {"a": attempts["a"]})
+    c.say(100, m.StealAnswer(["b"], [attempts["b"]], [False]))
+    c.done(0, {"b": attempts["b"]})
+    assert c.ready() == ["a", "b"]
+
+
+def test_a_false_start_behind_a_task_that_blocks_is_taken_back() -> None:
+    c = Cluster()
+    c.submit("a")
+    c.submit("b", after=["a"])
+    attempts = c.sent()
+    c.say(100, m.TaskBlocked("a", attempts["a"]))
+    c.heard(100)
+    c.say(100, m.StealAnswer(["b"], [attempts["b"]], [False]))  # a thread has it, and finds that its input is missing
+    assert c.heard(100) == [m.CancelTasks(["b"], [attempts["b"]])]
+    assert c.task("b").state == "waiting"

@@ -512,6 +512,8 @@ class SchedulerMachine:
                     task.stolen = not task.ahead
                     task.ahead = False  # the worker has forgotten it
                     recommendations.append((task, WAITING))
+                elif task.ahead and any(dependency.blocked for dependency in task.dependencies):
+                    recommendations.append((task, WAITING))  # a false start: a thread has it, and waits for what is not made yet
         self.transitions.settle(recommendations)
 
     def _blocked(self, worker: WorkerState, message: m.TaskBlocked) -> None:
