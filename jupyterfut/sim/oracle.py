@@ -56,6 +56,7 @@ class Oracle:
         self.ended_clients: set[SimClient] = set()
         self.resolved_records: dict[Record, str] = {}
         self.resolutions = 0
+        self.hurries = False  # whether somebody has emptied a worker with a deadline: then tasks that run may run again elsewhere
         self.retired: set[PeerId] = set()  # workers that were sent away in order, after all that only they held was copied
         self.actors: dict[Key, PeerId] = {}  # actors that live, and where
         self._sent: dict[PeerId, dict[Key, int]] = {}  # scheduler's peer -> key -> attempt: sent and not answered
@@ -191,6 +192,8 @@ class Oracle:
                     del self.actors[key]
         elif type(message) is m.Goodbye:
             self.retired.add(peer)
+        elif self.hurries and type(message) is m.CancelTasks:
+            self.told_again.update(message.keys)
 
     def scheduler_hears(self, peer: PeerId, message: m.Message) -> None:
         """A message reaches the scheduler."""

@@ -137,6 +137,7 @@ class Run:
     def _place(self, client: SimClient, step: Step) -> None:
         op, args = placing.question(self.world.rng, step.op, step.keys, [worker.name for worker in self.plan.workers])
         self.questions += 1
+        self.world.oracle.hurries |= not args.get("close", True) and args["timeout_s"] is not None
 
         def answered(value: Any, failure: Any) -> None:
             placing.check_answer(self.world, op, args, value, failure)

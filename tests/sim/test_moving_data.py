@@ -354,3 +354,20 @@ def test_data_that_is_let_go_while_it_moves_is_gone_everywhere(world: World) -> 
     world.run(for_s=2.0)
     assert not a.store and not b.store
     settle(world)
+
+
+def test_a_copy_that_arrives_where_its_original_is_being_made_again_is_not_forgotten() -> None:
+    """Seed 73601: the scheduler did not note it, and when the attempt was cancelled nobody let go of the copy."""
+    world = World(seed=7, delay_s=(0.01, 0.02))
+    a, b = world.workers(2)
+    fut = on(world, a, "x")
+    busy = world.submit("busy", prefer=b, duration_s=5.0)
+    world.run(for_s=0.5)
+    world.submit("y", fut, workers=[b])
+    world.run(until=lambda: bool(b.machine.fetches.wanted))
+    world.drop_link(a)
+    world.run(until=lambda: "x" in b.store)
+    world.run()
+    assert busy.status == "finished" and world.runs(fut) == 1
+    settle(world)
+    assert not b.store

@@ -533,12 +533,18 @@ class SchedulerMachine:
             self.state.touched[worker] = None
 
     def _replicas_added(self, worker: WorkerState, message: m.ReplicasAdded) -> None:
+        recommendations: Recommendations = []
         for key in message.keys:
             task = self.state.tasks.get(key)
             if task is not None and task.state == MEMORY:
                 self.transitions.add_replica(task, worker)
+            elif task is not None and task.worker is worker and task not in self.transitions.with_futures:
+                # It was lost, and is being made again by one that has just got a copy. Nobody else knows of this copy, so nobody would let it go.
+                self.transitions.add_replica(task, worker)
+                recommendations.append((task, MEMORY))
             else:
                 self._stale(worker, key, task)
+        self.transitions.settle(recommendations)
         if self.replicas.copies:
             self.replicas.arrived(worker, message.keys)
 

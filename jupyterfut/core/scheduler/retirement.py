@@ -314,8 +314,9 @@ class Leaving(Job):
             retirement.members.lose_worker(worker, "retired", effects, blame=False)
             self.tell()
             return
-        for task in list(worker.processing):
-            post.cancel(retirement.state, task)
+        for task in worker.processing:
+            if not task.ahead:  # those are told when they become waiting
+                post.cancel(retirement.state, task)
         retirement.members.transitions.settle([(task, WAITING) for task in worker.processing])
         self._forget()
         self.tell()
