@@ -371,3 +371,15 @@ def test_a_copy_that_arrives_where_its_original_is_being_made_again_is_not_forgo
     assert busy.status == "finished" and world.runs(fut) == 1
     settle(world)
     assert not b.store
+
+
+def test_a_worker_that_did_not_hear_that_it_has_retired_hears_it_when_it_is_back(world: World) -> None:
+    """Seed 74335: the goodbye went to a link that was broken already, and the worker joined again as if nothing had been."""
+    a, _b = world.workers(2)
+    world.stall(a)
+    answer = retire(world, a).wait()
+    assert answer.failure is None and a.alive
+    world.drop_link(a)
+    world.heal(a)
+    world.run(until=lambda: not a.alive)
+    settle(world)

@@ -37,9 +37,6 @@ MEMORY_RATIO = 2.0
 """Without a number, so many workers are kept that their memory limits sum up to this many times the bytes of all results."""
 
 
-INTERRUPTED_KEPT = 1_000
-
-
 class Retirement:
     """All workers that leave, and the requests that wait for them."""
 
@@ -50,7 +47,7 @@ class Retirement:
         self.query = query
         self.replicas = replicas
         self.leaving: dict[WorkerState, Leaving] = {}
-        self.interrupted: dict[Address, Leaving] = {}  # their links broke: they may come back
+        self.gone: dict[Address, Leaving] = {}  # those that left last: one whose link broke may not have heard that it was to, and come back
         self.late_ops: dict[str, Callable[[ClientState, int, dict[str, Any]], None]] = {"retire_workers": self.retire_workers}
         self.ops: dict[str, Callable[[ClientState, dict[str, Any]], Any]] = {"workforce": self.workforce}
 
@@ -160,15 +157,21 @@ class Retirement:
         if leaving is not None:
             leaving.over()
             leaving.tell()
-            self.interrupted[worker.address] = leaving
-            if len(self.interrupted) > INTERRUPTED_KEPT:
-                del self.interrupted[next(iter(self.interrupted))]
+            self.remember(leaving)
+
+    def remember(self, leaving: Leaving) -> None:
+        """It has left, or its link is broken."""
+        leaving.left_at = self.state.now
+        self.gone.pop(leaving.worker.address, None)
+        self.gone[leaving.worker.address] = leaving
+        while self.state.now - next(iter(self.gone.values())).left_at > self.state.config.worker_timeout_s:
+            del self.gone[next(iter(self.gone))]
 
     def worker_came(self, address: Address) -> None:
-        """A worker has joined. Is it one that was about to leave when its link broke?"""
-        before = self.interrupted.pop(address, None)
+        """A worker has joined. Is it one that was to leave, whose link broke before it had?"""
+        before = self.gone.pop(address, None)
         worker = self.state.workers[address]
-        if before is not None and before.worker.pid == worker.pid:
+        if before is not None and before.worker.pid == worker.pid and self.state.now - before.left_at <= self.state.config.worker_timeout_s:
             leaving = Leaving(self, worker)
             leaving.close, leaving.force, leaving.deadline = before.close, before.force, before.deadline
 
@@ -228,6 +231,7 @@ class Leaving(Job):
         self.force = False
         self.deadline: float | None = None
         self.is_late = False  # the deadline has passed
+        self.left_at = 0.0
         self.farewells: list[Farewell] = []
         self.to_copy: deque[TaskState] = deque()
         self.tries: dict[TaskState, int] = {}
@@ -311,6 +315,7 @@ class Leaving(Job):
             effects.append(Send(worker.peer, Goodbye("retired")))
             effects.append(Close(worker.peer, "retired"))
             self._forget()
+            retirement.remember(self)
             retirement.members.lose_worker(worker, "retired", effects, blame=False)
             self.tell()
             return
