@@ -303,7 +303,9 @@ class Oracle:
         elif failure.kind == "CancelledError":
             assert closure & self.loose or self._may_be_cancelled(client, closure), f"{where}: nobody cancelled"
         elif failure.kind in ("LostData", "NoSuchKey", "ActorLost"):
-            assert closure & (self.shaken | self.loose), f"{where}: nothing was lost"
+            calls = self.program.calls
+            carried = {held for other in closure if other in calls for held in calls[other].held}  # futures in arguments: cancelled, they arrive lost
+            assert closure & (self.shaken | self.loose | (carried & self.cancelled_keys)), f"{where}: nothing was lost"
             if failure.payload is None:  # else a task has asked for it itself
                 assert (failure.kind == "ActorLost") == self.is_actor(failure.key), f"{where}: that is not what was lost"
             assert "worker" in failure.text or failure.kind != "ActorLost", f"{where}: it does not say why"
