@@ -513,7 +513,8 @@ class SchedulerMachine:
                     task.ahead = False  # the worker has forgotten it
                     recommendations.append((task, WAITING))
                 elif task.ahead and any(dependency.blocked for dependency in task.dependencies):
-                    recommendations.append((task, WAITING))  # a false start: a thread has it, and waits for what is not made yet
+                    task.stealing = True  # a false start: a thread had it, and gives it back as its input is not made yet
+                    post.append(self.state, worker.outbox, m.StealTasks([key], [attempt]))
         self.transitions.settle(recommendations)
 
     def _blocked(self, worker: WorkerState, message: m.TaskBlocked) -> None:
