@@ -36,6 +36,8 @@ _FIRST_CHUNK = 64
 _CHUNK = 2048
 _FORMS = 8
 """So many pickled forms of one changing function are kept."""
+_LOCAL_FUNCTIONS = 64
+"""So many functions that are passed by reference the scheduler knows at a time."""
 _ATOMS = frozenset({int, float, bool, type(None)})
 _plain_dumps = pickle.dumps
 
@@ -244,6 +246,8 @@ class Submitting:
         if user is not None:
             form = user.forms[-1]
             if form.fid == fid:
+                if session.local:
+                    self._users[id(func)] = self._users.pop(id(func), user)  # the newest
                 return form
         with session.lock:
             user = self._users.get(id(func))
@@ -263,7 +267,16 @@ class Submitting:
                 self._users[id(func)] = _User(weakref.ref(func, self._end_of(id(func))), form, own)
             except TypeError:  # no weak references to this kind of callable
                 form.passing = True
+            if session.local and len(self._users) > _LOCAL_FUNCTIONS:
+                self._forget_oldest()
         return form
+
+    def _forget_oldest(self) -> None:
+        """A function that is passed by reference does not die while the scheduler has it: the one that was used longest ago is told again, should it
+        be used again. (Its tasks keep what they need.)"""
+        oldest = self._users.pop(next(iter(self._users)))
+        for form in oldest.forms:
+            self._session.post(ev.DropFunction(form.fid))
 
     def _end_of(self, number: int) -> Callable[[weakref.ref[Any]], None]:
         """What to do when a function dies. Like a future's death it may run anywhere, so it only leaves a note."""
