@@ -46,7 +46,7 @@ Source: TypeAlias = "tuple[dict[int, Desk], CodeType]"
 
 def stacks(sources: list[Source]) -> Iterator[tuple[Call, list[FrameType]]]:
     """The calls that run now, each with its frames, the user's function first. From any thread."""
-    frames = sys._current_frames()
+    frames = _other_frames()
     for desks, bottom in sources:
         for ident, desk in list(desks.items()):
             call, coroutine = desk.call, desk.coroutine
@@ -153,7 +153,7 @@ class Profiler:
 
     def _look(self, history: History, prefix_of: Callable[[str], str]) -> bool:
         """As `stacks`, with nothing made that a sample does not need: this is what profiling costs."""
-        frames = sys._current_frames()
+        frames = _other_frames()
         seen = False
         for desks, bottom in self.sources:
             for ident, desk in list(desks.items()):
