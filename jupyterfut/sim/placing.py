@@ -72,4 +72,12 @@ def check_answer(world: World, op: str, args: dict[str, Any], value: Any, failur
         here = world.scheduler.machine.state.workers
         for address, facts in value.items():
             worker = here.get(address)
-            assert worker is None or worker.retiring or worker.pid != facts["pid"], f"{facts['name']} at {address} has retired and is here"
+            gone = worker is None or worker.retiring or worker.pid != facts["pid"] or _stays(world, address)
+            assert gone, f"{facts['name']} at {address} has retired and is here"
+
+
+def _stays(world: World, address: str) -> bool:
+    """Whether the last that was heard of a worker's coming and going is that it could not retire. One whose link broke counts as gone for those who
+    asked; if it is back, and nobody is there any more who could take over, it works on."""
+    happened = [what for _, _, what, _ in world.scheduler.machine.journal.story(address) if what.startswith("worker ")]
+    return happened[-1:] == ["worker stays"]

@@ -383,3 +383,32 @@ def test_a_worker_that_did_not_hear_that_it_has_retired_hears_it_when_it_is_back
     world.heal(a)
     world.run(until=lambda: not a.alive)
     settle(world)
+
+
+def test_an_emptied_worker_stands_by_again_when_its_link_is_back(world: World) -> None:
+    """Seed 102209: it was a worker like all others then, while its owner believed it to be empty."""
+    a, b = world.workers(2)
+    retire(world, a, close=False).wait()
+    world.drop_link(a)
+    world.run(until=world.lost(a))
+    world.run(until=lambda: world.here(a))
+    world.run(for_s=0.5)
+    world.submit("y", prefer=a)
+    world.run()
+    assert "y" in b.store and "y" not in a.store
+    settle(world)
+
+
+def test_an_emptied_worker_gets_not_even_what_only_it_may_run(world: World) -> None:
+    """Seed 107289: its owner ended it, as he may, while the call ran, which therefore ran twice."""
+    a, _b = world.workers(2)
+    retire(world, a, close=False).wait()
+    bound = world.submit("y", workers=[a])
+    world.run(for_s=1.0)
+    assert not a.threads and world.runs(bound) == 0
+    assert "has retired" in Question(world, "why_pending", key="y").wait().value
+    a.stop()
+    world.restart(a)
+    world.run()
+    assert bound.status == "finished" and world.runs(bound) == 1
+    settle(world)

@@ -226,9 +226,10 @@ class Dispatch:
         self.classify_touched()
 
     def eligible(self, restriction: Restriction) -> list[WorkerState]:
-        """The workers that may run tasks with this restriction, busy or not, in order of arrival. One that retires only if nobody else may."""
+        """The workers that may run tasks with this restriction, busy or not, in order of arrival. One that retires only if nobody else may,
+        and never once it is empty."""
         names, resources, _, others_too, _ = restriction
-        everybody = list(self.state.workers.values())
+        everybody = [w for w in self.state.workers.values() if not w.emptied]
         workers = [w for w in everybody if matches(w, names)] if names else everybody
         if others_too and all(w.retiring for w in workers):
             workers = everybody

@@ -140,6 +140,8 @@ def _check_workers(state: State) -> None:
                 _broken(state, task, f"{worker} thinks that it holds it")
         if worker.retiring and worker.tier:
             _broken(state, None, f"{worker} retires and is in a tier")
+        if worker.emptied and (worker.processing or not worker.retiring):
+            _broken(state, None, f"{worker} is said to be empty")
         tiers = (worker in state.idle, worker in state.roomy)
         if tiers != (worker.tier == 2, worker.tier == 1):
             _broken(state, None, f"{worker}: tier {worker.tier}")

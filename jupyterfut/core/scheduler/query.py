@@ -269,4 +269,6 @@ class Query:
             if not able:
                 wanted = ", ".join(f"{name}={amount:g}" for name, amount in options.resources.items())
                 return f"no worker has the resources {wanted}"
+        if all(w.emptied for w in everybody):
+            return f"worker {everybody[0].name} has retired, and no other is suitable"
         return "every suitable worker is busy"

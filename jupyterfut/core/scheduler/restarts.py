@@ -59,7 +59,7 @@ class Restarts:
         """Its nanny could not replace it. If it is still here, it works on."""
         worker = workers.get(name)
         if worker is not None and self.state.workers.get(worker.address) is worker:
-            worker.restarting = worker.retiring = False
+            worker.restarting = worker.retiring = worker.emptied = False
             self.state.touched[worker] = None
 
     def forget_all(self) -> None:

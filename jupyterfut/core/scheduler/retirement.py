@@ -9,10 +9,11 @@ its owner to end).
   computed is computed again when there are workers, scattered data is lost, and a log line says so.
 - Actors cannot move. A worker that is named retires with its actors, which end as if it had died; the answer and a log line name them. When the
   scheduler chooses, workers with actors come last, and never if only idle ones are asked for.
-- A task that no other worker may run (by its `workers` or `resources`) still goes to a retiring worker, since somebody may be waiting for it there.
+- A task that no other worker may run (by its `workers` or `resources`) still goes to a retiring worker, since somebody may be waiting for it there;
+  but not to one that stands empty: its owner has been told so, and may end it at any moment.
 - Whoever asked may go: the retirement goes on. The worker may die: then it is gone, as was wanted, and what it held is made again like after any
-  death; should only its link have broken, it goes on retiring when it is back. Other workers may die: what they were given is copied to somebody
-  else.
+  death; should only its link have broken, it goes on retiring (or stands empty again) when it is back. Other workers may die: what they were
+  given is copied to somebody else.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class Retirement:
         self.query = query
         self.replicas = replicas
         self.leaving: dict[WorkerState, Leaving] = {}
+        self.empty: dict[WorkerState, Leaving] = {}  # those that have retired with `close=False`, and stand by
         self.gone: dict[Address, Leaving] = {}  # those that left last: one whose link broke may not have heard that it was to, and come back
         self.late_ops: dict[str, Callable[[ClientState, int, dict[str, Any]], None]] = {"retire_workers": self.retire_workers}
         self.ops: dict[str, Callable[[ClientState, dict[str, Any]], Any]] = {"workforce": self.workforce}
@@ -154,10 +156,13 @@ class Retirement:
         for other in self.leaving.values():
             other.looked_at = -1  # more may be only there now, and nobody may be left to take it
         leaving = self.leaving.pop(worker, None)
+        empty = self.empty.pop(worker, None)
         if leaving is not None:
             leaving.over()
             leaving.tell()
             self.remember(leaving)
+        elif empty is not None and worker.retiring:
+            self.remember(empty)
 
     def remember(self, leaving: Leaving) -> None:
         """It has left, or its link is broken."""
@@ -238,6 +243,7 @@ class Leaving(Job):
         self.looked_at = -1  # with how many tasks it had when `to_copy` was filled last
         self.facts = retirement.facts(worker)
         retirement.leaving[worker] = self
+        retirement.empty.pop(worker, None)
         worker.retiring = True
         retirement.state.touched[worker] = None
         self._take_back()
@@ -322,8 +328,10 @@ class Leaving(Job):
         for task in worker.processing:
             if not task.ahead:  # those are told when they become waiting
                 post.cancel(retirement.state, task)
+        worker.emptied = True
         retirement.members.transitions.settle([(task, WAITING) for task in worker.processing])
         self._forget()
+        retirement.empty[worker] = self
         self.tell()
 
     def _forget(self) -> None:
@@ -333,7 +341,8 @@ class Leaving(Job):
     def _fail(self, why: str, effects: list[Effect]) -> None:
         """The worker works on."""
         retirement, worker = self.retirement, self.worker
-        worker.retiring = False
+        worker.retiring = worker.emptied = False
+        retirement.state.journal.entries.append((retirement.state.now, worker.address, "worker stays", why))
         retirement.state.touched[worker] = None
         self._forget()
         effects.append(Log("warning", why))

@@ -181,7 +181,7 @@ class WorkerState:
     """One worker that is here."""
 
     __slots__ = (
-        "address", "ahead_parked", "alone", "blocked", "clients", "each_s", "functions", "has", "info", "last_report", "last_seen",
+        "address", "ahead_parked", "alone", "blocked", "clients", "each_s", "emptied", "functions", "has", "info", "last_report", "last_seen",
         "memory_limit_bytes",
         "metrics", "name", "nbytes", "nthreads", "occupancy_s", "outbox", "peer", "pid", "processing", "resources", "resources_free",
         "restarting", "retiring", "steal_not_before", "tier",
@@ -214,6 +214,7 @@ class WorkerState:
         self.last_report = 0.0
         self.steal_not_before = 0.0
         self.retiring = False  # it leaves (`retirement`): no new tasks, no data
+        self.emptied = False  # it has retired, and stands by for its owner to end: no tasks at all
         self.restarting = False  # its nanny is replacing it: what becomes of its tasks is not their fault
 
     def __repr__(self) -> str:
