@@ -43,7 +43,7 @@ class Grant:
 class Item:
     """One value that was put into a queue, or that a variable was set to. Its token is its number, and its payload."""
 
-    __slots__ = ("asked_at", "client", "done_at", "era", "moved", "name", "reader", "refused", "returned_by", "sent", "token")
+    __slots__ = ("asked_at", "client", "done_at", "era", "moved", "name", "reader", "refused", "returned_by", "sent", "sent_before", "token")
 
     def __init__(self, token: int, name: str, client: SimClient, asked_at: float, era: int) -> None:
         self.token = token
@@ -55,6 +55,7 @@ class Item:
         self.refused = False
         self.moved = False  # it has been on its way to a reader before: its place in the order is not what it was
         self.sent: tuple[ClientId, int] | None = None  # the reader's request to which it was sent last
+        self.sent_before: tuple[ClientId, int] | None = None  # the same, when it was put back
         self.reader: tuple[SimClient, object] | None = None  # who has it, and his passport
         self.returned_by: object = None  # the passport of one who puts it back
 
@@ -192,12 +193,14 @@ class Ledger:
             return  # it was somebody else's already
         item.returned_by = item.reader[1]
         item.reader = None
+        item.sent_before = item.sent
         item.moved = True
 
     def is_back(self, item: Item) -> None:
-        """That has been answered."""
+        """That has been answered. It may have been sent to the next one before the answer came."""
         item.returned_by = None
-        item.sent = None
+        if item.sent == item.sent_before:
+            item.sent = None
 
     def seen(self, client: SimClient, name: str, token: int, asked_at: float) -> None:
         """Somebody has read a variable."""

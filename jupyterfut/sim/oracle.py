@@ -268,6 +268,9 @@ class Oracle:
         """A record is pending again."""
         assert record in self.resolved_records, f"{client}: {record} was reopened and had not resolved"
         del self.resolved_records[record]
+        call = self.program.calls.get(record.key)
+        if call is not None and call.body == "futures":  # a user may still open the old result, and want futures that went with it
+            self.shaken.update(call.children)
 
     def _nbytes(self, key: Key) -> int:
         data = self.program.data.get(key)
