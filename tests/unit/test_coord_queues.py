@@ -191,6 +191,22 @@ def test_an_item_on_its_way_to_the_dead_comes_back_to_the_front() -> None:
     assert not c.rest()
 
 
+def test_what_one_who_is_gone_was_waiting_with_goes_to_the_next_in_order() -> None:
+    """Seed 407771: the items went through the hands of his other waiters, and came out of them last one first."""
+    c = Talk(clients=2, client_lease_s=10.0)
+    for batch in (4, None, 1):
+        c.get(client=0, batch=batch)
+    mine = c.get(client=1, batch=2)
+    c.put(b"1", client=1)
+    c.put(b"2", client=1)
+    c.answers(1)
+    c.handle(LinkLost(1, "cable"))
+    c.wait(11.0)
+    assert c.answers(1) == {mine: [b"1", b"2"]}
+    c.ask("queue_close", 1, name="q")
+    assert not c.rest()
+
+
 def test_what_is_put_back_is_the_next() -> None:
     c = Talk()
     c.put(b"3")

@@ -44,6 +44,7 @@ class Coordination:
     def forget_client(self, client: ClientState) -> None:
         """The client is gone, and waits for nothing any more (`parking` has seen to that): what it held goes on."""
         self.values.forget_client(client)
+        self.queues.forget_client()
         self.semaphores.forget_client(client)
         self.locks.forget_client(client)
         self.multilocks.forget_client(client)

@@ -77,6 +77,7 @@ class Queues:
         self._state = state
         self._values = values
         self.queues: dict[str, Queue] = {}
+        self._open: dict[Queue, None] = {}  # while a client is forgotten: queues to whose front items come back
         self.ops = {"queue_create": self.create, "queue_unget": self.unget, "queue_size": self.size, "queue_close": self.close}
         self.late_ops = {"queue_put": self.put, "queue_get": self.get}
 
@@ -194,20 +195,28 @@ class Queues:
         got = getter.got
         if getter.parked is not None:
             self._state.parked.take(getter.parked)
-        self._values.give(getter.client, getter.number, [item.payload for item in got], got, lambda: self._return(queue, got))
+        self._values.give(getter.client, getter.number, [item.payload for item in got], got, lambda: self._return(queue, got, getter.client))
 
-    def _return(self, queue: Queue, items: list[Value]) -> None:
-        """These come back to the front."""
+    def _return(self, queue: Queue, items: list[Value], client: ClientState) -> None:
+        """These come back to the front. If this client is being forgotten, then the next may have them once all that it had is back: in order."""
         if self.queues.get(queue.name) is queue:
             queue.items.extendleft(reversed(items))
-            self._match(queue)
+            if self._state.clients.get(client.id) is client:
+                self._match(queue)
+            else:
+                self._open[queue] = None
         else:  # it was closed
             for item in items:
                 self._values.drop(item)
 
+    def forget_client(self) -> None:
+        """A client has been forgotten: its waiters have left, and what was on its way to it is back."""
+        while self._open:
+            self._match(self._open.popitem()[0])
+
     def _getter_leaves(self, queue: Queue, getter: Getter) -> None:
         del queue.getters[getter]
-        self._return(queue, getter.got)
+        self._return(queue, getter.got, getter.client)
 
     def _putter_leaves(self, queue: Queue, putter: Putter) -> None:
         del queue.putters[putter]
