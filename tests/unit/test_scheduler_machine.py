@@ -192,6 +192,18 @@ def test_retries_are_used_up_before_the_failure_is_told() -> None:
     assert c.heard(1) == [m.KeysFailed(["x"], [BLOB])]
 
 
+def test_a_name_that_gets_its_recipe_late_gets_its_retries_too() -> None:
+    """Seed 406163: it was known as the missing input of another, and failed at the first try."""
+    c = Cluster()
+    c.submit("y", after=["x"])
+    c.heard(1)
+    c.submit("x", retries=1)
+    c.failed(0, c.sent())
+    assert not c.heard(1, m.KeysFailed)
+    c.failed(0, c.sent())
+    assert c.heard(1) == [m.KeysFailed(["x"], [BLOB])]
+
+
 def test_retry_runs_failed_inputs_again_too() -> None:
     c = Cluster()
     c.submit("a")

@@ -315,6 +315,7 @@ class SchedulerMachine:
                 task.wanted_by = alone
             else:  # a name without a recipe (data that was let go, an unknown input) gets one
                 task.function, task.args, task.options, task.seq = function, message.args[i], options, seq + i
+                task.retries_left = options.retries
                 task.wanted_by = with_member(task.wanted_by, client)
             function.users += 1
             wanted[task] = None
