@@ -288,8 +288,12 @@ class Usher:
         self.world.clock.after(EVERY_S, self.client.enter, self.round, ())
 
     def idle(self) -> bool:
-        """Whether nobody acts any more, and no task may come to it."""
+        """Whether nobody acts any more, no task may come to it, and what was on its way to those who have left is back (if their goodbye did not
+        arrive, it is when their lease is over)."""
         world = self.world
+        known = world.scheduler.machine.state.clients
+        if any(client.left and client.client_id in known for client in world.clients):
+            return False
         threads = any(worker.threads for worker in world.places.values() if worker.alive)
         active = any(task.state in ("waiting", "queued", "processing") for task in world.scheduler.machine.state.tasks.values())
         return not (threads or active or world.ledger.pending())
