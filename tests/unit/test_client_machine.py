@@ -414,3 +414,22 @@ def test_whatever_happens_the_invariants_hold_and_nothing_is_left(steps: list[tu
     for number in open_questions:
         world.hear(ms.Reply(number, {}, None))
     check_at_rest(world.machine)
+
+
+@pytest.mark.parametrize("how", ["rows", "columns", "want"])
+def test_a_call_that_ended_with_its_session_before_it_was_told_is_never_told(how: str) -> None:
+    """Seed 420716: the new session was told of it, and as nobody had it any more, nobody let go of it."""
+    world = World()
+    record, _ = world.machine.state.hold("x")  # type: ignore[arg-type]  # a plain string
+    world.hear(ms.Welcome(False, {}))
+    assert record.status == "cancelled"
+    world.said()
+    live, _ = world.machine.state.hold("y")  # type: ignore[arg-type]  # as above
+    if how == "rows":
+        world.post(ev.Submit([(r, "f", b"args", None, None, OPTIONS) for r in (record, live)]))  # type: ignore[arg-type]  # plain strings
+    elif how == "columns":
+        world.post(ev.SubmitColumns("f", [record, live], [b"args", b"args"], [], [], OPTIONS))  # type: ignore[arg-type]  # plain strings
+    else:
+        world.post(ev.Want([record, live]))
+    (told,) = [message for message in world.said() if type(message) in (ms.SubmitTasks, ms.WantKeys)]
+    assert told.keys == ["y"]

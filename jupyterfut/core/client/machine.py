@@ -30,6 +30,7 @@ The rules, in the order in which a key meets them:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import repeat
 from typing import Any
 
 from jupyterfut.core.client import events as ev
@@ -208,6 +209,8 @@ class ClientMachine:
         effects: list[Any] = []
         if self.state.left:
             return self._refuse([row[0] for row in rows], now)
+        if self._some_ended(row[0] for row in rows):
+            rows = [row for row in rows if self.state.records.get(row[0].key) is row[0]]
         self._fence_before([row[0].key for row in rows], effects)
         if len(rows) == 1:  # a call that somebody waits for, as a rule: without the grouping
             record, function, args, names, held, options = rows[0]
@@ -240,6 +243,10 @@ class ClientMachine:
     def _on_submit_columns(self, event: ev.SubmitColumns, now: float) -> list[Any]:
         if self.state.left:
             return self._refuse(event.records, now)
+        if self._some_ended(event.records):
+            names, held = event.dependencies or repeat(None), event.holds or repeat(None)
+            rows = zip(event.records, repeat(event.function), event.args, names, held, repeat(event.options), strict=False)
+            return self._on_submit(ev.Submit(list(rows)), now)
         effects: list[Any] = []
         keys = [record.key for record in event.records]
         self._fence_before(keys, effects)
@@ -265,11 +272,18 @@ class ClientMachine:
         if self.state.left:
             return self._refuse(event.records, now)
         effects: list[Any] = []
-        keys = [record.key for record in event.records]
+        keys = [record.key for record in event.records if self.state.records.get(record.key) is record]
+        if not keys:
+            return []
         self._fence_before(keys, effects)
         effects.append(Send(SCHEDULER, ms.WantKeys(keys)))
         self.journal.note(now, keys, "wanted")
         return effects
+
+    def _some_ended(self, records: Iterable[Record]) -> bool:
+        """Whether some of these ended together with the session in which they were made, before they were told: nobody would let go of them."""
+        live = self.state.records
+        return any(live.get(record.key) is not record for record in records)
 
     def _refuse(self, records: list[Record], now: float) -> list[Any]:
         """Calls that were made while the client closed."""
