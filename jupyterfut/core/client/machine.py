@@ -282,6 +282,8 @@ class ClientMachine:
 
     def _some_ended(self, records: Iterable[Record]) -> bool:
         """Whether some of these ended together with the session in which they were made, before they were told: nobody would let go of them."""
+        if self.state.conversation < 2:
+            return False  # no session has ended yet: the common road pays nothing
         live = self.state.records
         return any(live.get(record.key) is not record for record in records)
 
