@@ -82,7 +82,7 @@ def test_call_stack_of_a_coroutine(client: Client) -> None:
         await waits()
 
     async def waits() -> None:
-        started.set()
+        asyncio.get_running_loop().call_soon(started.set)  # once it waits
         await go.wait()
 
     future = client.submit(outer)
