@@ -310,7 +310,7 @@ def fence(code: str) -> str:
 
 def magics_page(links: Links) -> str:
     """The magics, with their options."""
-    from jupyterfut.notebook import magics
+    from jupyterfut.notebook import submit_magic as magics
 
     parts = [f"# In a notebook\n\n`%load_ext jupyterfut` brings the magics. {MADE}\n"]
     for name in magics.SubmitMagics.magics["cell"]:

@@ -27,16 +27,14 @@ from IPython.core.magic import Magics, cell_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
 from jupyterfut import config
-from jupyterfut.client.client import Client
-from jupyterfut.client.current import default_client
 from jupyterfut.client.futures import Future
 from jupyterfut.errors import SerializationError
 from jupyterfut.notebook.capture import capture
+from jupyterfut.notebook.clients import client_at_hand
 from jupyterfut.notebook.code import CellCode, cell_number, read_cell, wanted
 from jupyterfut.notebook.run import OUTPUTS_ATTRIBUTE, CellSpec, NotAssigned, outputs_of, run_cell
 from jupyterfut.notebook.shown import Shown, show
 from jupyterfut.views.snapshots import CellView
-from jupyterfut.views.text import count
 
 OUT_OF_BAND_BYTES = 64 * 1024
 """From this size the captured values stand beside the message instead of being copied into it."""
@@ -94,11 +92,10 @@ def _magic(function: Callable[..., None]) -> Any:
 
 @magics_class
 class SubmitMagics(Magics):  # type: ignore[misc]  # IPython has no types
-    """The magics of `%load_ext jupyterfut`."""
+    """`%%submit`. (The other magics of `%load_ext jupyterfut` are in `notebook.magics`.)"""
 
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
-        self._started: Client | None = None  # the client of the cluster that the first use started
         self._runs: dict[str, weakref.ref[Future]] = {}  # cell id -> what the last run of that cell shows, until it is shown
 
     @_magic
@@ -124,7 +121,7 @@ class SubmitMagics(Magics):  # type: ignore[misc]  # IPython has no types
         namespace = self.shell.user_ns
         values = wanted(code, namespace, self.shell.user_ns_hidden, vars(builtins))
         captured = capture(values, namespace)
-        client = self._client()
+        client = client_at_hand()
         if client.asynchronous and (options.wait or options.get):
             raise UsageError("%%submit: --wait and --get block, which an asynchronous client cannot; await the futures in the next cell")
 
@@ -166,15 +163,6 @@ class SubmitMagics(Magics):  # type: ignore[misc]  # IPython has no types
                 raise UsageError(f"%%submit: -o {name}: the cell does not assign {name!r} (it assigns {', '.join(code.names.writes) or 'nothing'})")
         return names
 
-    def _client(self) -> Client:
-        """The notebook's client; the first use starts one with a cluster of its own."""
-        try:
-            client: Client = default_client()
-        except ValueError:
-            client = self._started = Client()
-            print(_started_line(client))  # noqa: T201  # said once, where the user looks
-        return client
-
     def _wait(self, outputs: Future, *, quiet: bool, raises: bool) -> None:
         __tracebackhide__ = True
         error = outputs.exception()
@@ -206,10 +194,3 @@ def _values(futures: dict[str, Future]) -> dict[str, Any]:
         except (NotAssigned, SerializationError):
             continue  # it stays a future, and says so when it is asked
     return values
-
-
-def _started_line(client: Client) -> str:
-    if config.settings().notebook.display == "static":
-        return "jupyterfut: started a local cluster"
-    threads = client.nthreads()
-    return f"jupyterfut: started a local cluster, {count(len(threads), 'worker')} with {count(sum(threads.values()), 'thread')} in all"

@@ -16,6 +16,7 @@ from traitlets.config import Config
 
 from jupyterfut import Client, Future
 from jupyterfut.client.current import open_clients
+from jupyterfut.notebook import clients
 
 PATIENCE_S = 20
 
@@ -442,4 +443,4 @@ def test_first_use_starts_a_cluster_of_processes(bare: Notebook, capsys: pytest.
     finally:
         for client in open_clients():
             client.close()
-        bare.shell.magics_manager.registry["SubmitMagics"]._started = None
+        clients.forget()
