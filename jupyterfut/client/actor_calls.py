@@ -53,7 +53,7 @@ class CallRecord(Record):
 class ActorCall:
     """A call on its way. It keeps the actor alive, and the futures in its arguments."""
 
-    __slots__ = ("actor", "args", "holds", "kept", "known", "name", "record")
+    __slots__ = ("actor", "args", "holds", "kept", "known", "name", "origin", "record")
 
     def __init__(self, actor: Future, name: str, args: Payload | None, holds: list[Key], kept: Any) -> None:
         self.actor = actor
@@ -62,6 +62,7 @@ class ActorCall:
         self.holds = holds
         self.kept = kept  #: the arguments themselves, if futures are among them
         self.known = False  #: the scheduler has heard of those futures
+        self.origin = actor._client._origins.here()  #: who calls
         self.record = CallRecord(name)
 
 
@@ -169,13 +170,14 @@ class Road:
         messages: list[Message] = []
         calls: ActorCalls | None = None
         actor: Record | None = None
+        origin = ""
         for _ in range(len(waiting)):
             call = waiting.popleft()
-            if call.actor._record is not actor:
-                actor = call.actor._record
+            if call.actor._record is not actor or call.origin != origin:
+                actor, origin = call.actor._record, call.origin
                 calls = None
                 if not _is_gone(actor):
-                    calls = ActorCalls(actor.key, [], [], [], [])
+                    calls = ActorCalls(actor.key, [], [], [], [], origin)
                     messages.append(calls)
                     self._watch(actor)
             if calls is None:
@@ -390,5 +392,5 @@ def _is_gone(actor: Record) -> bool:
 
 def _rows(message: Message) -> list[Any]:
     """The message as one message a row."""
-    actor, ids, names, args, holds = message
-    return [ActorCalls(actor, [ids[i]], [names[i]], [args[i]], [holds[i]] if holds else []) for i in range(len(ids))]
+    actor, ids, names, args, holds, origin = message
+    return [ActorCalls(actor, [ids[i]], [names[i]], [args[i]], [holds[i]] if holds else [], origin) for i in range(len(ids))]

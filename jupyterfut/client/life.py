@@ -27,6 +27,7 @@ from jupyterfut.client.futures import Callbacks
 from jupyterfut.client.gather import Gathering
 from jupyterfut.client.link import SchedulerLink, WorkerLink
 from jupyterfut.client.observing import Observing
+from jupyterfut.client.origins import Origins
 from jupyterfut.client.scatter import Scattering
 from jupyterfut.client.session import Session
 from jupyterfut.client.submit import Submitting
@@ -104,10 +105,11 @@ class ClientLife:
                 self._give_up()
             raise
 
-    def _assemble(self, session: Session) -> None:
+    def _assemble(self, session: Session, *, of_worker: bool = False) -> None:
         client = cast("Client", self)  # the only class that is made of this one
         self._session = session
         self._links = DataLinks(None)
+        self._origins = Origins("" if of_worker else session.machine.client)
         self._submitting = Submitting(client)
         self._gathering = Gathering(client)
         self._scattering = Scattering(client)
@@ -137,7 +139,7 @@ class ClientLife:
         client.cluster = None
         client._target = target.Target(door.scheduler_address, Security())
         session = Session(ClientId(f"client-{os.urandom(16).hex()}"), client.name, door.loop)
-        client._assemble(session)
+        client._assemble(session, of_worker=True)
         client._unopened = WorkerLink(session, door, client._when_ended())
         client._links = DataLinks(worker._security, shared_bytes=settings().comm.shared_memory_bytes)
         return client

@@ -135,6 +135,7 @@ class Submitting:
         self._users: dict[int, _User] = {}  # by id(function)
         self._fresh = os.urandom(10).hex()  # makes keys that nobody else makes
         self._numbers = count()
+        self._mark = client._origins.mark
         self._here = _Here()
 
     # --- one call
@@ -181,7 +182,7 @@ class Submitting:
                         self._keep_foreign(record)
                     if options is not DEFAULT_OPTIONS:
                         record.particular = bool(options.workers or options.resources)
-                    session.commands.append((record, form.fid, payload, dependencies or None, holds or None, options))
+                    session.commands.append((record, form.fid, payload, dependencies or None, holds or None, self._mark(options)))
                     if session.asleep:
                         session.wake()
                 else:
@@ -411,6 +412,7 @@ class Submitting:
         with session.lock:
             if session.closed is not None:
                 raise ClosedError(session.closed)
+            options = self._mark(options)
             table: dict[Any, Record] = session.state.records
             get = table.get
             for key in names:

@@ -51,15 +51,16 @@ IS_METHOD = b""
 class Errand:
     """One call of an actor, on its way through this worker."""
 
-    __slots__ = ("actor", "args", "failure", "fenced", "handed", "holds", "id", "name", "payload", "stream", "value")
+    __slots__ = ("actor", "args", "failure", "fenced", "handed", "holds", "id", "name", "origin", "payload", "stream", "value")
 
-    def __init__(self, actor: Hosted, stream: Stream, number: int, name: str, args: Payload | None, fenced: bool) -> None:
+    def __init__(self, actor: Hosted, stream: Stream, number: int, name: str, args: Payload | None, fenced: bool, origin: str) -> None:
         self.actor = actor
         self.stream = stream
         self.id = number
         self.name = name
         self.args = args  #: None: the attribute is read
         self.fenced = fenced  #: futures came with the arguments
+        self.origin = origin  #: who calls (`TaskOptions.origin`)
         self.handed = False  #: it went through the actor's thread
         self.payload: Payload | None = None
         self.failure: Failure | None = None
@@ -163,7 +164,7 @@ class ActorHost:
             return
         holds = message.holds
         for i, (number, name, args) in enumerate(zip(message.ids, message.names, message.args, strict=True)):
-            actor.take(Errand(actor, stream, number, name, args, bool(holds and holds[i])))
+            actor.take(Errand(actor, stream, number, name, args, bool(holds and holds[i]), message.origin))
 
     def on_taken(self, stream: Stream, message: Taken) -> None:
         """The caller has the futures of these results."""
@@ -280,8 +281,7 @@ class Hosted:
         self._asynchronous: dict[str, bool] = {}  # method -> whether it is an `async def`
         self._context = TaskContext(key, attempt, host.worker, host.client_link, _NoPlaces(), False)
         in_loop = TaskContext(key, attempt, host.worker, host.client_link, _NoPlaces(), True)
-        self._variables = contextvars.Context()  # of its coroutines
-        self._variables.run(in_coroutine.set, in_loop)
+        self._in_loop = in_loop  # whose origin is that of the coroutine begun last
         self._queue: SimpleQueue[Errand | None] = SimpleQueue()
         self._started = False
         self._line: deque[Errand] | None = None  # while a coroutine takes its first step: what came behind it
@@ -298,7 +298,7 @@ class Hosted:
             self._line.append(errand)
         elif not self.pending and errand.args is not None and self._is_asynchronous(errand.name):
             self._line = deque()
-            self._variables.copy().run(self._begin, errand)
+            self._variables(errand).run(self._begin, errand)
             self._host.loop.call_soon(self._stepped)  # behind the first step of the coroutine
         else:
             errand.handed = True
@@ -374,8 +374,19 @@ class Hosted:
             coroutine.close()
             self._fail(errand)
         else:
-            self._variables.copy().run(self._await, errand, coroutine)
+            self._variables(errand).run(self._await, errand, coroutine)
             self._host.loop.call_soon(self._let_step)
+
+    def _variables(self, errand: Errand) -> contextvars.Context:
+        """In which the coroutine of this call runs."""
+        context = self._in_loop
+        if context.origin != errand.origin:
+            context = self._in_loop = TaskContext(
+                context.key, context.attempt, context.worker, context.client_link, _NoPlaces(), True, errand.origin
+            )
+        variables = contextvars.Context()
+        variables.run(in_coroutine.set, context)
+        return variables
 
     def _let_step(self) -> None:
         try:
@@ -391,9 +402,10 @@ class Hosted:
         desk.call = _call_named(self.key, self._context.attempt)
         desk.context = self._context
         self._host.desks[threading.get_ident()] = desk
-        get, run = self._queue.get, self._run
+        get, run, call = self._queue.get, self._run, desk.call
         try:
             while (errand := get()) is not None:
+                call.origin = self._context.origin = errand.origin
                 run(errand)
                 del errand  # what came with a call must not stay until the next one
         finally:
@@ -490,6 +502,7 @@ def _call_named(key: Key, attempt: Attempt) -> Call:
     call = Call()
     call.key = key
     call.attempt = attempt
+    call.origin = ""
     return call
 
 

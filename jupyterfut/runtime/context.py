@@ -42,11 +42,14 @@ class TaskContext:
     Its methods may be called from the task's own thread or coroutine only.
     """
 
-    __slots__ = ("_away_since", "_depth", "_in_loop", "_places", "_waited_s", "attempt", "client_link", "key", "seceded", "worker")
+    __slots__ = ("_away_since", "_depth", "_in_loop", "_places", "_waited_s", "attempt", "client_link", "key", "origin", "seceded", "worker")
 
-    def __init__(self, key: Key, attempt: Attempt, worker: Worker, client_link: ClientLink, places: Places, in_loop: bool) -> None:
+    def __init__(
+        self, key: Key, attempt: Attempt, worker: Worker, client_link: ClientLink, places: Places, in_loop: bool, origin: str = ""
+    ) -> None:
         self.key = key
         self.attempt = attempt
+        self.origin = origin  #: who asked for the task (`TaskOptions.origin`)
         self.worker = worker  #: what `get_worker()` returns
         self.client_link = client_link  #: how a client inside this task speaks to the scheduler
         self.seceded = False
@@ -138,6 +141,21 @@ def current_task() -> TaskContext | None:
     if desk.context is None:
         desk.context = desk.make_context(desk.call, False)
     return desk.context
+
+
+def current_origin() -> tuple[str, str] | None:
+    """Whose task the calling thread or coroutine runs: (key, origin). None outside of tasks. Cheap: it is asked for every call that is made, and for
+    every piece of text that is printed.
+
+    >>> current_origin() is None
+    True
+    """
+    desk = here.desk
+    if desk is None or desk.call is None:
+        task = in_coroutine.get()
+        return None if task is None else (task.key, task.origin)
+    call = desk.call
+    return call.key, call.origin
 
 
 at_worker: ContextVar[Worker | None] = ContextVar("jupyterfut_worker", default=None)

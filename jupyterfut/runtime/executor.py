@@ -323,7 +323,7 @@ class Executor:
         self._report(Notify([topic], [value]))
 
     def context(self, call: Call, in_loop: bool) -> TaskContext:
-        return TaskContext(call.key, call.attempt, self._worker, self._client_link, self, in_loop)
+        return TaskContext(call.key, call.attempt, self._worker, self._client_link, self, in_loop, call.origin)
 
     # --- one call
 

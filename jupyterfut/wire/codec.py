@@ -285,17 +285,22 @@ def _nested(cls: type[tuple[Any, ...]]) -> _Check:
     """A named tuple that travels as the list of its fields."""
     shapes: list[_Shape] = []
 
-    usual = list(cls()) if cls is TaskOptions else None
-    usual_value = cls() if cls is TaskOptions else None
+    # Options are the same from message to message: they are checked once, and shared by all tasks that have them.
+    last: tuple[Any, Any] = (list(cls()), cls()) if cls is TaskOptions else (None, None)
 
     def check(value: Any) -> Any:
-        if usual is not None and value == usual:
-            return usual_value
+        nonlocal last
+        known, built = last
+        if known is not None and value == known:
+            return built
         if not shapes:
             shapes.append(_Shape(cls))
         if type(value) is not list:
             raise _Wrong(f"a {cls.__name__} expected, not {type(value).__name__}")
-        return shapes[0].build([0, *value])
+        built = shapes[0].build([0, *value])
+        if known is not None:
+            last = (value, built)
+        return built
 
     return check
 

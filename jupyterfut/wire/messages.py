@@ -34,6 +34,7 @@ class TaskOptions(NamedTuple):
     workers: list[str] | None = None  #: addresses, hosts or names of the workers that may run it; None: any
     allow_other_workers: bool = False  #: `workers` is a wish
     actor: bool = False  #: the result is an actor: never moved, never sent
+    origin: str = ""  #: who asked for it: a client's id, or `<client id>/<notebook cell>`; handed on to what the task submits. "": nobody
 
 
 class Failure(NamedTuple):
@@ -236,6 +237,7 @@ class Compute(NamedTuple):
     where: dict[Key, list[Address]]  #: large dependencies: who holds them. A key in neither is (or will be) made by this worker itself
     resources: dict[str, float] | None
     actor: bool
+    origin: str = ""  #: see `TaskOptions`: where what they print belongs, and who owns what they submit
 
 
 class CancelTasks(NamedTuple):
@@ -466,6 +468,7 @@ class ActorCalls(NamedTuple):
     names: list[str]  #: of methods and attributes
     args: list[Payload | None]  #: pickled `(args, kwargs)` as in `SubmitTasks`, but futures stay futures; None: the attribute is read
     holds: list[list[Key]]  #: keys of the futures in the arguments, which the caller keeps alive until the answer; or [] when no row has any
+    origin: str = ""  #: see `TaskOptions`
 
 
 class ActorAnswers(NamedTuple):

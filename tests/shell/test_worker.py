@@ -131,7 +131,7 @@ def test_it_works_in_process():
         async with scheduler("inproc://") as script, worker(script) as a:
             value = object()
             script.say(ms.Functions(["f"], [Local(lambda: value, 0)], ["f"]))
-            script.say(ms.Compute("f", ["x"], [1], [Local(((), {}), 0)], [[0.0, 1.0]], [], {}, {}, None, False))
+            script.say(ms.Compute("f", ["x"], [1], [Local(((), {}), 0)], [[0.0, 1.0]], [], {}, {}, None, False, ""))
             assert (await script.hear(ms.TasksDone)).payloads[0].value is value
             links = DataLinks(SECURITY)
             assert (await links.get(a.address, ["x"])).payloads[0].value is value

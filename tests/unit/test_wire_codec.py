@@ -35,7 +35,7 @@ SAMPLES = [
     ms.KeysCancelled(["a"], "why"),
     ms.KeysLost(["a"], "why"),
     ms.KeysPending(["a"]),
-    ms.Compute("f", ["a"], [7], [b"1"], [[-1.5, 3]], [["x"]], {"x": b"v"}, {"y": ["tcp://h:1"]}, None, False),
+    ms.Compute("f", ["a"], [7], [b"1"], [[-1.5, 3]], [["x"]], {"x": b"v"}, {"y": ["tcp://h:1"]}, None, False, ""),
     ms.CancelTasks(["a"], [7]),
     ms.StealTasks(["a"], [7]),
     ms.ReleaseData(["a"]),
@@ -151,7 +151,7 @@ def test_wrong_shapes_are_refused_by_name() -> None:
     assert "ClientHello.resume: bool expected, not int" in refused([1, "c", "n", 1, 0])
     assert "CancelTasks.attempts: 1 rows, where keys has 2" in refused([31, ["a", "b"], [1]])
     assert "TasksDone.nbytes" in refused([41, ["a"], [1], [None], ["int"], ["3"], [0.1], {}])
-    assert "TaskOptions has 6 fields" in refused([4, "f", [], [], [], [], [1]])
+    assert "TaskOptions has 7 fields" in refused([4, "f", [], [], [], [], [1]])
     assert "list of lists of str" in refused([4, "f", ["a"], [b""], [[1]], [], [0, 0, None, None, False, False]])
     assert "AsClient inside AsClient" in refused([50, "c", [50, "c", [5, []]]])
     assert "pairs" in refused([43, ["a"], [1], [[["x"]]]])

@@ -84,7 +84,7 @@ class World:
         attempts = list(range(first, self.attempts + 1))
         rows = [list(needs) for _ in keys] if needs is not None else []
         priorities = [[-priority, float(attempt)] for attempt in attempts]
-        self.hear(ms.Compute("f", list(keys), attempts, [b"args"] * len(keys), priorities, rows, dict(inline), dict(where), None, actor))
+        self.hear(ms.Compute("f", list(keys), attempts, [b"args"] * len(keys), priorities, rows, dict(inline), dict(where), None, actor, ""))
         return attempts
 
     # the threads' side
@@ -187,7 +187,7 @@ def test_reschedule_gives_the_task_back(world):
 
 
 def test_a_function_that_never_came_is_a_failure(world):
-    world.hear(ms.Compute("g", ["x"], [1], [b""], [[0.0, 1.0]], [], {}, {}, None, False))
+    world.hear(ms.Compute("g", ["x"], [1], [b""], [[0.0, 1.0]], [], {}, {}, None, False, ""))
     [answer] = world.said()
     assert type(answer) is ms.TasksFailed
     assert answer.failures[0].kind == "ProtocolError"

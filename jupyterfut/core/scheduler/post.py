@@ -98,9 +98,15 @@ def open_compute(state: State, worker: WorkerState, function: FunctionState, opt
     messages = worker.outbox.messages
     if messages:
         last = messages[-1]
-        if type(last) is Compute and last.function == function.id and last.resources == options.resources and last.actor == options.actor:
+        if (
+            type(last) is Compute
+            and last.function == function.id
+            and last.origin == options.origin
+            and last.resources == options.resources
+            and last.actor == options.actor
+        ):
             return last
-    message = Compute(function.id, [], [], [], [], [], {}, {}, options.resources, options.actor)
+    message = Compute(function.id, [], [], [], [], [], {}, {}, options.resources, options.actor, options.origin)
     append(state, worker.outbox, message)
     return message
 

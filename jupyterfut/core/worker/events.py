@@ -33,7 +33,7 @@ class Call:
     The value of a dependency is `inline[key]` where the scheduler sent it along, else it is in the worker's store.
     """
 
-    __slots__ = ("actor", "args", "attempt", "dependencies", "function", "inline", "key")
+    __slots__ = ("actor", "args", "attempt", "dependencies", "function", "inline", "key", "origin")
 
     key: Key
     attempt: Attempt
@@ -42,6 +42,7 @@ class Call:
     dependencies: list[Key]
     inline: dict[Key, Payload]  #: shared by all calls of one `Compute`: it may hold more than this call needs
     actor: bool  #: the result is an actor: it stays where it was made, and what counts as the result is a small description of it
+    origin: str  #: who asked for it (`TaskOptions.origin`)
 
 
 # --- events: the stream to the scheduler

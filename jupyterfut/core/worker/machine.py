@@ -288,7 +288,7 @@ class WorkerMachine:
         self.effects.append(DropFunctions(message.ids))
 
     def _on_compute(self, message: Compute, now: float) -> None:
-        function, keys, attempts, args, priorities, rows, inline, where, _, actor = message
+        function, keys, attempts, args, priorities, rows, inline, where, _, actor, origin = message
         if function not in self.functions:
             failures = [Failure("ProtocolError", f"function {function} was never sent to {self.address}", None, "", key) for key in keys]
             return self._say(TasksFailed(keys, attempts, failures, [0.0] * len(keys)))
@@ -300,7 +300,7 @@ class WorkerMachine:
         if held and not held.keys().isdisjoint(keys):  # made for an older attempt; the scheduler has no use for that and does not know of it
             self._drop([key for key in keys if self.memory.release(key)])
         new = [
-            Task(key, attempt, function, payload, NOTHING, inline, actor, priority)
+            Task(key, attempt, function, payload, NOTHING, inline, actor, origin, priority)
             for key, attempt, payload, priority in zip(keys, attempts, args, priorities, strict=True)
         ]
         tasks.update(zip(keys, new, strict=True))

@@ -38,6 +38,7 @@ class Task(Call):
         dependencies: list[Key],
         inline: dict[Key, Payload],
         actor: bool,
+        origin: str,
         priority: list[float],
     ) -> None:
         self.key = key
@@ -47,6 +48,7 @@ class Task(Call):
         self.dependencies = dependencies
         self.inline = inline
         self.actor = actor
+        self.origin = origin
         self.priority = priority
         self.state: State = "new"
         self.needs = NOTHING  #: dependencies that come out of the store, each once
@@ -66,7 +68,7 @@ class ReadyQueue:
 
     >>> queue = ReadyQueue()
     >>> for number, priority in enumerate([2.0, 3.0, 1.0]):
-    ...     task = Task(Key("x"), Attempt(number), FunctionId("f"), b"", [], {}, False, [priority])
+    ...     task = Task(Key("x"), Attempt(number), FunctionId("f"), b"", [], {}, False, "", [priority])
     ...     task.state = "ready"
     ...     queue.push(task)
     >>> [task.attempt for task in iter(queue.pop, None)]
