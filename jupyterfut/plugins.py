@@ -28,6 +28,7 @@ BUILTIN: dict[str, dict[str, str]] = {
     },
     "transports": {},
     "graphs": {verb: f"jupyterfut.adapters.dask:{verb}" for verb in ("compute", "persist", "get")},
+    "notebook": {"attach": "jupyterfut.notebook.attach:attach"},
     "executors": {"concurrent": "jupyterfut.adapters.concurrent:ClientExecutor"},
 }
 """What the project itself plugs in: group -> name -> "module:attribute". Names, not imports."""

@@ -11,6 +11,7 @@ import atexit
 import builtins
 import concurrent.futures
 import inspect
+import logging
 import os
 import threading
 import weakref
@@ -31,6 +32,7 @@ from jupyterfut.client.origins import Origins
 from jupyterfut.client.scatter import Scattering
 from jupyterfut.client.session import Session
 from jupyterfut.client.submit import Submitting
+from jupyterfut.client.terminal import in_notebook
 from jupyterfut.client.timeouts import Deadline, Timeout, to_seconds
 from jupyterfut.client.topics import Subscriptions
 from jupyterfut.comm import Security
@@ -43,6 +45,8 @@ from jupyterfut.runtime.data_server import DataLinks
 if TYPE_CHECKING:
     from jupyterfut.client.client import Client
     from jupyterfut.runtime.worker_server import Worker
+
+logger = logging.getLogger("jupyterfut.client")
 
 T = TypeVar("T")
 
@@ -186,6 +190,7 @@ class ClientLife:
             raise TimeoutError(f"no connection to {self._target.address or 'the cluster'} within {limit} s") from error
         self.status = "running"
         self._subscriptions.begin()
+        _tell_notebook(cast("Client", self))
         current.register(cast("Client", self), self.set_as_default)
 
     def _when_ended(self) -> Callable[[str], None]:
@@ -428,6 +433,17 @@ class ClientLife:
         if asyncio.get_running_loop() is self._session.loop:
             return await coroutine
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._session.loop))
+
+
+def _tell_notebook(client: Client) -> None:
+    """In a Jupyter kernel: let the notebook layer know of the client, so that what its tasks show finds its way to the cells. Computing must not
+    depend on what goes wrong there, so that is logged."""
+    if not in_notebook():
+        return
+    try:
+        plugins.load("notebook", "attach")(client)
+    except Exception:
+        logger.exception("the notebook layer could not be attached: output of tasks will not appear under the cells")
 
 
 def _launch(thread: Any, name: str | None, security: Security | None, options: dict[str, Any]) -> Any:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from jupyterfut import plugins
 from jupyterfut.client.futures import Future, futures_within
 from jupyterfut.client.latches import LoopGate, ThreadGate
-from jupyterfut.client.terminal import Line
+from jupyterfut.client.terminal import Line, in_notebook
 from jupyterfut.core.client.state import Record
 from jupyterfut.views.text import key_name
 
@@ -71,13 +71,6 @@ def progress(
         return board.follow_async()
     board.follow()
     return None
-
-
-def in_notebook() -> bool:
-    """Whether this is a Jupyter kernel. Imports nothing."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return getattr(shell, "kernel", None) is not None
 
 
 def _notebook_display() -> Callable[..., Any] | None:

@@ -1,4 +1,5 @@
-"""One line in a terminal that keeps itself up to date, and plain lines where there is none (a pipe, a file, `TERM=dumb`).
+"""Where the user looks: a Jupyter kernel's notebook, or a terminal with one line that keeps itself up to date, and plain lines where there is neither
+(a pipe, a file, `TERM=dumb`).
 
 Colour is used on a terminal unless `NO_COLOR` is set (no-color.org). A line is kept within the terminal's width, since a wrapped one could not be
 rewritten.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from typing import TextIO
 
@@ -52,3 +54,10 @@ class Line:
         """One line of text."""
         self.out.write(f"{line}\n")
         self.out.flush()
+
+
+def in_notebook() -> bool:
+    """Whether this is a Jupyter kernel. Imports nothing."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return getattr(shell, "kernel", None) is not None
