@@ -34,7 +34,7 @@ def check(machine: SchedulerMachine) -> None:
     for task in machine.transitions.actors:
         if state.tasks.get(task.key) is not task or not task.options.actor:
             _broken(state, task, "among the actors")
-    for task in (*machine.coordination.held(), *machine.replicas.held()):
+    for task in (*machine.coordination.held(), *machine.replicas.held(), *machine.notebooks.held()):
         held[task] = held.get(task, 0) + 1
     for task in state.tasks.values():
         if task.held != held.get(task, 0):
@@ -56,7 +56,8 @@ def check(machine: SchedulerMachine) -> None:
         for task in client.wanted:
             if client not in task.wanted_by or task.state == FORGOTTEN:
                 _broken(state, task, f"{client} wants it, it does not know")
-    for line in (*machine.coordination.wrong(), *machine.nannies.wrong(), *machine.plugins.wrong(), *machine.replicas.wrong()):
+    parts = (machine.coordination, machine.nannies, machine.plugins, machine.replicas, machine.notebooks)
+    for line in [line for part in parts for line in part.wrong()]:
         _broken(state, None, line)
     if state.dirty or state.touched or machine.transitions.later:
         _broken(state, None, "mail or accounts were left over")
@@ -166,7 +167,7 @@ def at_rest(machine: SchedulerMachine) -> list[str]:
         left += [f"{worker} holds {task}" for task in worker.has]
         left += [f"{worker} has {task} parked" for task in worker.ahead_parked]
     left += [f"parked request {parked.id}" for parked in state.parked]
-    left += machine.coordination.left() + machine.replicas.left()
+    left += machine.coordination.left() + machine.replicas.left() + machine.notebooks.left()
     left += [f"{state.retained_bytes} bytes kept"] if state.retained_bytes else []
     return left
 

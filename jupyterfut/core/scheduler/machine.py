@@ -18,9 +18,11 @@ from jupyterfut.core.scheduler import post
 from jupyterfut.core.scheduler.adaptive import Adaptation
 from jupyterfut.core.scheduler.coord import Coordination
 from jupyterfut.core.scheduler.dispatch import Dispatch
+from jupyterfut.core.scheduler.following import Following
 from jupyterfut.core.scheduler.hot import finish_many, release_many, submit_many
 from jupyterfut.core.scheduler.members import Members
 from jupyterfut.core.scheduler.nannies import Nannies
+from jupyterfut.core.scheduler.notebooks import Notebooks
 from jupyterfut.core.scheduler.notes import Notes
 from jupyterfut.core.scheduler.observing import Observing
 from jupyterfut.core.scheduler.parking import Parking
@@ -68,13 +70,19 @@ class SchedulerMachine:
         self.query.ops.update(self.notes.ops)
         self.observing = Observing(self.state)
         self.query.ops.update(self.observing.ops)
-        self.members.on_client_left = self.observing.client_left
+        self.following = Following(self.state)
+        self.query.ops.update(self.following.ops)
+        self.notebooks = Notebooks(self.state, self.transitions, self._end_client)
+        self.query.ops.update(self.notebooks.ops)
+        self.members.on_client_left = self._client_left
         self.query.ops.update(self.coordination.ops)
         self.query.late_ops.update(self.coordination.late_ops)
         self.nannies = Nannies(self.state)
         self.plugins = Plugins(self.state, self.nannies)
         self.members.on_join, self.members.on_leave = self.plugins.joined, self.plugins.left
-        for part in (self.nannies, self.plugins, Restarts(self.state, self.transitions, self.nannies)):
+        restarts = Restarts(self.state, self.transitions, self.nannies)
+        restarts.on_restart = self.notebooks.forget_all
+        for part in (self.nannies, self.plugins, restarts):
             self.query.late_ops.update(part.late_ops)
         self.replicas = Replicas(self.state, self.transitions, self.query)
         self.retirement = Retirement(self.state, self.dispatch, self.members, self.query, self.replicas)
@@ -167,6 +175,8 @@ class SchedulerMachine:
             self._rebalance_at = None
         if self.adaptation.wish is not None:
             self.adaptation.stir()
+        if self.following.by_client:
+            self.following.advance()
         if state.dirty:
             effects.extend(post.collect(state))
         if effects:
@@ -194,6 +204,9 @@ class SchedulerMachine:
                 at = deadline
         if self.adaptation.look_at is not None and (at is None or self.adaptation.look_at < at):
             at = self.adaptation.look_at
+        deadline = self.notebooks.next_deadline()
+        if deadline is not None and (at is None or deadline < at):
+            at = deadline
         for client in state.away:
             if client.away_until is not None and (at is None or client.away_until < at):
                 at = client.away_until
@@ -212,10 +225,20 @@ class SchedulerMachine:
                     self.members.lose_worker(worker, reason, self._effects)
         for client in list(state.away):
             if client.away_until is not None and now >= client.away_until:
-                self._effects.append(Close(client.peer, "the client's lease is over"))
                 self._effects.append(Log("info", f"{client.id} has been away for {state.config.client_lease_s:g} s: its futures are released"))
-                self.members.forget_client(client)
+                self._end_client(client)
+        self.notebooks.expire(self._effects)
         state.parked.expire()
+
+    def _end_client(self, client: ClientState) -> None:
+        """It is away, and will not come back."""
+        self._effects.append(Close(client.peer, "the client's lease is over"))
+        self.members.forget_client(client)
+
+    def _client_left(self, client: ClientState) -> None:
+        self.observing.client_left(client)
+        self.following.client_left(client)
+        self.notebooks.client_left(client)
 
     def _received(self, peer: PeerId, message: m.Message) -> None:
         state = self.state

@@ -26,6 +26,7 @@ class Restarts:
         self.state = state
         self.transitions = transitions
         self.nannies = nannies
+        self.on_restart: Callable[[], None] = lambda: None  # what else is to be forgotten
         self.late_ops: dict[str, Callable[[ClientState, int, dict[str, Any]], None]] = {
             "restart": self._restart,
             "restart_workers": self._restart_workers,
@@ -65,6 +66,7 @@ class Restarts:
     def forget_all(self) -> None:
         """Nothing is wanted any more, but for what queues and variables hold. Clients are told."""
         state, transitions = self.state, self.transitions
+        self.on_restart()
         for client in state.clients.values():
             if client.wanted:
                 post.append(state, client.outbox, KeysCancelled([task.key for task in client.wanted], RESTARTED))
