@@ -11,16 +11,15 @@ import dataclasses
 import itertools
 import math
 import os
-import sys
 import warnings
 import weakref
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jupyterfut import config
 from jupyterfut.comm import Security
 from jupyterfut.deploy.cluster import Cluster, ClusterStatus, WorkerInfo
 from jupyterfut.deploy.host_process import HostProcess
+from jupyterfut.deploy.kernel import current_kernel_id, kernel_identity
 from jupyterfut.errors import ClosedError, ConfigError
 from jupyterfut.runtime import connections, worker_process
 from jupyterfut.runtime.host import LoopThread
@@ -126,10 +125,12 @@ class LocalCluster(Cluster):
         if processes:
             if settings.worker.echo_prints == "auto" and not detached:  # workers print where the client does: one line would stand there twice
                 settings = settings._replace(worker=settings.worker._replace(echo_prints="no"))
+            kernel = kernel_identity()
             self._part = HostProcess(
                 host_settings(
                     name=self.name, token=token, n_workers=n, threads_per_worker=threads, memory_limit_bytes=parse_memory_limit(memory_limit, n),
                     host=host, port=port, resources=resources, tls=files, detached=detached, kernel_id=current_kernel_id(),
+                    session=kernel.session if kernel is not None else "", kernel_file=kernel.file if kernel is not None else "",
                     local_directory=local_directory, config=settings.to_dict(),
                 ),
                 start_timeout_s=settings.deploy.start_timeout_s, close_timeout_s=settings.deploy.close_timeout_s,
@@ -248,15 +249,6 @@ class LocalCluster(Cluster):
     def workers(self) -> dict[str, WorkerInfo]:
         """The workers by name, as known now."""
         return dict(self._part.workers)
-
-
-def current_kernel_id() -> str | None:
-    """The id of the Jupyter kernel that this process is, from the name of its connection file; None outside of a kernel. Imports nothing."""
-    application = getattr(sys.modules.get("ipykernel.kernelapp"), "IPKernelApp", None)
-    if application is None or not application.initialized():
-        return None
-    stem = Path(application.instance().connection_file).stem
-    return stem.removeprefix("kernel-") if stem.startswith("kernel-") else None
 
 
 def _abandon(part: HostProcess | InProcess, loop_thread: LoopThread | None, name: str, detached: bool) -> None:

@@ -36,6 +36,8 @@ class ConnectionInfo(NamedTuple):
     host: str  #: the machine, since home directories may be shared between machines
     pid_mark: str = ""  #: tells this process from a later one with the same pid; "" where the platform has no such mark
     kernel_id: str | None = None  #: the Jupyter kernel that started it
+    session: str = ""  #: that kernel's notebook, by its path; "" where nobody tells
+    kernel_file: str = ""  #: that kernel's connection file
     dashboard: str | None = None  #: the dashboard's URL
     detached: bool = False  #: outlives whoever started it
     tls_ca: str | None = None  #: path of the certificate that a client needs for a `tls://` address
@@ -84,6 +86,8 @@ def write_connection_file(
     name: str,
     *,
     kernel_id: str | None = None,
+    session: str = "",
+    kernel_file: str = "",
     dashboard: str | None = None,
     detached: bool = False,
     tls_ca: str | None = None,
@@ -97,7 +101,7 @@ def write_connection_file(
     target = Path(path) if path is not None else file_path(name, ".json")
     info = ConnectionInfo(
         address=address, token=token, pid=os.getpid(), name=name, started=time.time(), host=socket.gethostname(), pid_mark=start_mark(os.getpid()),
-        kernel_id=kernel_id, dashboard=dashboard, detached=detached, tls_ca=tls_ca, path=str(target),
+        kernel_id=kernel_id, session=session, kernel_file=kernel_file, dashboard=dashboard, detached=detached, tls_ca=tls_ca, path=str(target),
     )  # fmt: skip
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Created with mode 0600, never opened if it exists, and renamed when it is whole: no reader ever sees half a file or another mode.

@@ -46,6 +46,8 @@ def host_settings(
     tls: dict[str, str] | None = None,
     detached: bool = False,
     kernel_id: str | None = None,
+    session: str = "",
+    kernel_file: str = "",
     local_directory: str | None = None,
     config: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
@@ -53,7 +55,7 @@ def host_settings(
     return {
         "name": name, "token": token, "n_workers": n_workers, "threads_per_worker": threads_per_worker, "memory_limit": memory_limit_bytes,
         "host": host, "port": port, "resources": resources or {}, "tls": tls, "detached": detached, "kernel_id": kernel_id,
-        "local_directory": local_directory, "config": config,
+        "session": session, "kernel_file": kernel_file, "local_directory": local_directory, "config": config,
     }  # fmt: skip
 
 
@@ -153,6 +155,8 @@ class Host:
                 settings["token"],
                 settings["name"],
                 kernel_id=settings["kernel_id"],
+                session=settings["session"],
+                kernel_file=settings["kernel_file"],
                 detached=settings["detached"],
                 tls_ca=tls.get("ca"),
             )
