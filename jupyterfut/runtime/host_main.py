@@ -161,6 +161,7 @@ class Host:
                 tls_ca=tls.get("ca"),
             )
             self._workforce = Workforce(self, Insider(self._scheduler), lambda n: self._parent.report({"event": "wish", "n": n}))
+            self._scheduler.admin.ops.update({"cluster_scale": self._scale, "cluster_adapt": self._adapt})
             try:
                 for process in workers:
                     self._add_nanny(process)
@@ -184,12 +185,25 @@ class Host:
             case "scale":
                 self._start_job(self._answer(message, self._workforce.scale(int(message["n"]), message["timeout_s"])))
             case "adapt":
-                options = {"nthreads": self._parent.settings["threads_per_worker"], **message["options"]}
-                self._start_job(self._answer(message, self._workforce.adapt(options)))
+                self._start_job(self._answer(message, self._adapt(message)))
             case "stop_adapting":
                 self._start_job(self._answer(message, self._workforce.stop_adapting()))
             case "close":
                 self._stop.set()
+
+    # --- a client speaks: of a cluster whose owner has gone, or that somebody else started
+
+    async def _scale(self, args: dict[str, Any]) -> None:
+        """Have so many workers."""
+        await self._workforce.scale(int(args["n"]), args["timeout_s"])
+        self._report_workers()
+
+    async def _adapt(self, args: dict[str, Any]) -> None:
+        """Have as many as the load asks for; None: as many as there are."""
+        if args["options"] is None:
+            await self._workforce.stop_adapting()
+        else:
+            await self._workforce.adapt({"nthreads": self._parent.settings["threads_per_worker"], **args["options"]})
 
     async def _answer(self, message: dict[str, Any], work: Coroutine[Any, Any, None]) -> None:
         from jupyterfut.errors import JupyterfutError
