@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
 from jupyterfut import plugins
 from jupyterfut.client import current, loops, target
 from jupyterfut.client.actor_calls import Calling
+from jupyterfut.client.following import Followers
 from jupyterfut.client.futures import Callbacks
 from jupyterfut.client.gather import Gathering
 from jupyterfut.client.link import SchedulerLink, WorkerLink
@@ -121,6 +122,7 @@ class ClientLife:
         self._calling = Calling(client)
         self._subscriptions = Subscriptions(client)
         self._observing = Observing(client)
+        self._followers = Followers(client)
         session.on_new_conversation = self._observing.begin_again
         self._reasons: dict[str, str] = {}
         self._static_display = os.environ.get("JUPYTERFUT_DISPLAY") == "static"

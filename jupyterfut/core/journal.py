@@ -7,7 +7,7 @@ it after `handle`, never from inside a transition.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, TypeAlias
 
 Entry: TypeAlias = tuple[float, str, str, Any]
@@ -79,20 +79,40 @@ class JournalReader:
 
     def read(self) -> list[Entry]:
         """The new entries, oldest first, batches taken apart."""
+        found: list[Entry] = []
+        for now, key, what, detail in reversed(self._new()):
+            if type(key) is str:
+                found.append((now, key, what, detail))
+            else:
+                found.extend((now, one, what, detail) for one in key)
+        return found
+
+    def touched(self, keys: Collection[str]) -> list[str]:
+        """Those of `keys` (best a dict or a set) to which something has happened since it last looked. Batches are not taken apart for the others.
+
+        >>> j = Journal(size=10)
+        >>> reader = JournalReader(j)
+        >>> j.batch(0.7, ["x", "y"], "sent", "w1")
+        >>> reader.touched({"y", "z"})
+        ['y']
+        """
+        found: dict[str, None] = {}
+        for _, key, _, _ in self._new():
+            if type(key) is str:
+                if key in keys:
+                    found[key] = None
+            else:
+                found.update((one, None) for one in key if one in keys)
+        return list(found)
+
+    def _new(self) -> list[tuple[float, Any, str, Any]]:
+        """What was written since, newest first, as it was written."""
         new: list[tuple[float, Any, str, Any]] = []
         last = self._last
         for entry in reversed(self._journal.entries):
             if entry is last:
                 break
             new.append(entry)
-        if not new:
-            return []
-        self._last = new[0]
-        new.reverse()
-        found: list[Entry] = []
-        for now, key, what, detail in new:
-            if type(key) is str:
-                found.append((now, key, what, detail))
-            else:
-                found.extend((now, one, what, detail) for one in key)
-        return found
+        if new:
+            self._last = new[0]
+        return new

@@ -109,11 +109,12 @@ class TaskContext:
 class Desk:
     """What one thread of an executor has in hand. The context is made when somebody asks, since few tasks do."""
 
-    __slots__ = ("call", "context", "coroutine", "make_context")
+    __slots__ = ("call", "context", "coroutine", "make_context", "start")
 
     def __init__(self, make_context: Callable[[Call, bool], TaskContext]) -> None:
         self.make_context = make_context
         self.call: Call | None = None
+        self.start = 0.0  # of the call, by `perf_counter`
         self.context: TaskContext | None = None
         self.coroutine: CoroutineType[Any, Any, Any] | None = None  # of an `async def` task
 

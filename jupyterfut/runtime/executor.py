@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 Done: TypeAlias = tuple[Key, Attempt, Payload, str, int, float, list[Key]]
 """A call that returned: key, attempt, result, its type's name, its size, seconds taken, futures in it."""
 
+WATCHED_LIMIT = 10_000
+"""So many calls at a time may be waited for to start; of more, the oldest are not told."""
+
 PARKED_LIMIT = 32
 """So many threads without a place are kept for the next call that blocks; more of them end."""
 
@@ -110,6 +113,7 @@ class Executor:
         self._queue: SimpleQueue[tuple[Call, Function | None] | None] = SimpleQueue()
         self._fresh: dict[Key, Payload] | None = {} if nthreads == 1 else None  # results that the loop has not stored yet, for the calls behind
         self._held: list[tuple[Call, Function | None]] | None = None  # a list: calls that come wait here
+        self._watched: dict[Attempt, None] = {}  # calls whose start is to be told
         self._unstarted: dict[Attempt, Call] = {}  # whoever pops a call from here, a thread or `withdraw`, has it
 
         self._lock = threading.Lock()
@@ -179,6 +183,24 @@ class Executor:
     def withdraw(self, attempt: Attempt) -> bool:
         """Take a call back. True: it has not started and never will."""
         return self._unstarted.pop(attempt, None) is not None
+
+    def tell_start(self, args: dict[str, Any]) -> float | None:
+        """For how many seconds this call has been running; None: it does not run yet, and when it starts, that is said on the topic "follow"."""
+        attempt = Attempt(args["attempt"])
+        watched = self._watched
+        if len(watched) >= WATCHED_LIMIT:
+            watched.pop(next(iter(watched)), None)
+        watched[attempt] = None  # before the look at the desks: a thread puts the call there, and then looks here
+        for desk in list(self.desks.values()):
+            call, start = desk.call, desk.start
+            if call is not None and call.attempt == attempt and call.key == args["key"]:
+                watched.pop(attempt, None)
+                return max(0.0, perf_counter() - start)
+        return None
+
+    def _tell_start(self, call: Call) -> None:
+        if self._watched.pop(call.attempt, self) is None:
+            self.say("follow", [call.key, "running", self._worker.name, self._worker.address, call.attempt, 0.0])
 
     def take(self) -> list[Outcome]:
         """All outcomes so far, in order."""
@@ -334,8 +356,10 @@ class Executor:
             self._wake()
 
     def _run(self, desk: Desk, call: Call, function: Function | None) -> None:
+        start = desk.start = perf_counter()
         desk.call = call
-        start = perf_counter()
+        if self._watched and call.attempt in self._watched:
+            self._tell_start(call)
         outcome: Outcome
         try:
             if function is None:

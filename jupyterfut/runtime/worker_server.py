@@ -184,7 +184,9 @@ class Worker:
         )  # fmt: skip
         self._executor.profiler.sources.append((self._actors.desks, self._actors.bottom))
         self._observer = Observer(lambda: self.address, self._executor.say, quiet=self._local)
-        self.data_ops.update(task_stream=self._observer.task_stream, clock=self._observer.clock, story=self._story)
+        self.data_ops.update(
+            task_stream=self._observer.task_stream, clock=self._observer.clock, story=self._story, tell_start=self._executor.tell_start
+        )  # fmt: skip
         self.machine = WorkerMachine(
             self.address, self.name, self.nthreads, memory_limit_bytes=self.memory_limit_bytes, resources=self.resources, pid=os.getpid(),
             info=self._facts(), settings=WorkerSettings(inline_bytes=limits.inline_bytes, heartbeat_s=limits.heartbeat_s),
