@@ -112,6 +112,9 @@ class WorkerSettings(NamedTuple):
     echo_prints: Annotated[
         str, "auto|yes|no", "whether what tasks print with jupyterfut's print goes to the worker's output, too; auto: unless its client's is the same"
     ] = "auto"
+    interrupt: Annotated[
+        str, "yes|no", "whether cancelling a task interrupts it if it is running already (Python code, in worker processes); no: it ends by itself"
+    ] = "yes"
     switch_interval_s: Annotated[float, "s", "in worker processes, how long a thread keeps the interpreter (`sys.setswitchinterval`)"] = 0.005
     local_directory: Annotated[str, "path", "where spilled results go; empty: the system's directory for temporary files"] = ""
 
@@ -145,6 +148,10 @@ class ClientSettings(NamedTuple):
     """What clients keep to."""
 
     timeout_s: Annotated[float, "s", "how long a question to the scheduler may take"] = 30.0
+    output: Annotated[
+        str, "prefix|plain|off", "what tasks print, in a terminal or script: with the task's key before each line, without it, or not at all"
+    ] = "prefix"
+    log_chars: Annotated[int, "", "so many characters of what a task prints are kept for `Future.log`: the first and the last half of them"] = 200_000
 
 
 class DeploySettings(NamedTuple):
@@ -161,7 +168,13 @@ class DeploySettings(NamedTuple):
 class NotebookSettings(NamedTuple):
     """What is shown, and how."""
 
+    lease_s: Annotated[
+        float, "s", "how long a cluster that was kept holds a notebook's results when its kernel has ended; they wait there for `%futures attach`"
+    ] = 43_200.0
     display: Annotated[str, "live|static", "static: the same text in every run (no addresses, sizes, times), for documents that are checked"] = "live"
+    output_chars: Annotated[
+        int, "", "so many characters of text of its tasks appear under a cell; of what comes then, the newest 4,000 in each second"
+    ] = 2_000_000
 
 
 class Settings(NamedTuple):
@@ -257,7 +270,7 @@ def variable(group: str, name: str) -> str:
     return _SHORT_VARIABLES.get((group, name)) or f"JUPYTERFUT_{group}_{name}".upper()
 
 
-_SHORT_VARIABLES = {("notebook", "display"): "JUPYTERFUT_DISPLAY"}
+_SHORT_VARIABLES = {("notebook", "display"): "JUPYTERFUT_DISPLAY", ("client", "output"): "JUPYTERFUT_OUTPUT"}
 
 
 @cache

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from jupyterfut.client.eventual import Eventual
 from jupyterfut.client.outcomes import value_of
+from jupyterfut.client.output import log_of
 from jupyterfut.client.timeouts import Timeout
 from jupyterfut.core.client import events as ev
 from jupyterfut.core.client.state import Record
@@ -69,6 +70,24 @@ class Future(Eventual):
     def nbytes(self) -> int:
         """The result's size in bytes, as measured where it was made; 0 until it is known. Never blocks."""
         return self._record.nbytes
+
+    @property
+    def log(self) -> str:
+        """What the task has printed until now, to stdout and stderr in order, and what it has displayed, as text. Of its runs, if there were several,
+        one after the other. Never blocks; what the task has said is here before its result is.
+
+        Progress bars are kept in their last state. Of more than `client.log_chars` (200,000) characters the first and the last are kept. It is here
+        as long as a future of the task is, and only for what was said while this client had one: the tasks that a task submits are heard of where
+        the first one was submitted from.
+
+        >>> from jupyterfut import Client
+        >>> with Client(n_workers=1) as client:
+        ...     future = client.submit(print, "hello from the cluster", pure=False)
+        ...     future.result()
+        ...     future.log
+        'hello from the cluster\\n'
+        """
+        return log_of(self._client._session, self._record)
 
     # --- what it holds
 

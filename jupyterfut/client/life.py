@@ -30,6 +30,7 @@ from jupyterfut.client.gather import Gathering
 from jupyterfut.client.link import SchedulerLink, WorkerLink
 from jupyterfut.client.observing import Observing
 from jupyterfut.client.origins import Origins
+from jupyterfut.client.output import Output
 from jupyterfut.client.scatter import Scattering
 from jupyterfut.client.session import Session
 from jupyterfut.client.submit import Submitting
@@ -122,6 +123,7 @@ class ClientLife:
         self._calling = Calling(client)
         self._subscriptions = Subscriptions(client)
         self._observing = Observing(client)
+        self._output = Output(client)
         self._followers = Followers(client)
         session.on_new_conversation = self._observing.begin_again
         self._reasons: dict[str, str] = {}
@@ -192,6 +194,7 @@ class ClientLife:
             raise TimeoutError(f"no connection to {self._target.address or 'the cluster'} within {limit} s") from error
         self.status = "running"
         self._subscriptions.begin()
+        self._output.begin()
         _tell_notebook(cast("Client", self))
         current.register(cast("Client", self), self.set_as_default)
 
@@ -419,7 +422,7 @@ class ClientLife:
         deadline = Deadline(timeout)
         future = asyncio.run_coroutine_threadsafe(coroutine, session.loop)
         try:
-            with blocking():
+            with blocking(future.cancel):
                 return future.result(deadline.left())
         except concurrent.futures.TimeoutError:
             if future.done():

@@ -528,7 +528,8 @@ def test_a_new_scheduler_hears_what_this_client_wants() -> None:
         assert await client.get_task_stream() == []
         client.subscribe_topic("t", print)
         await client.list_datasets()
-        assert set(s.machine.state.topics) == {"event:print", "event:warn", "event:t", "log"}
+        topics = {"event:print", "event:warn", "event:t", "log", f"output:{client.id}"}
+        assert set(s.machine.state.topics) == topics
         s._listener.close()
         for peer in list(s._clients.values()):
             s._links[peer].stream._sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]  # a socket stream
@@ -539,7 +540,7 @@ def test_a_new_scheduler_hears_what_this_client_wants() -> None:
                 await waiting.result(timeout=20)
             await client.list_datasets()
             assert again.machine.observing.told == ({"training": 10}, True)
-            assert set(again.machine.state.topics) == {"event:print", "event:warn", "event:t", "log"}
+            assert set(again.machine.state.topics) == topics
             await client.close()
 
     asyncio.run(main())

@@ -19,11 +19,11 @@ Status: TypeAlias = Literal["pending", "finished", "error", "cancelled", "lost"]
 class Record:
     """What is known of one key.
 
-    `status` changes only inside the machine. `waiters` belongs to the shell: who is to be told when the record resolves; the machine carries it
-    and never looks.
+    `status` changes only inside the machine. `waiters` (who is to be told when the record resolves) and `log` (what the task has said) belong to the
+    shell; the machine carries them and never looks.
     """
 
-    __slots__ = ("failure", "key", "nbytes", "particular", "payload", "reason", "references", "status", "type", "waiters")
+    __slots__ = ("failure", "key", "log", "nbytes", "particular", "payload", "reason", "references", "status", "type", "waiters")
 
     def __init__(self, key: Key) -> None:
         self.key = key
@@ -35,6 +35,7 @@ class Record:
         self.failure: Failure | None = None  #: when error
         self.reason: str | None = None  #: when cancelled or lost
         self.waiters: list[Any] | None = None
+        self.log: Any = None
         self.particular = False  #: its task wants certain workers or resources, so it may have to wait for ever
 
     def __repr__(self) -> str:

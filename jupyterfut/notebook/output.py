@@ -1,0 +1,165 @@
+"""What tasks say appears under the cell that submitted them: as ordinary `stream` and `display_data` messages whose parent is the request that ran
+the cell. So it is drawn, saved and exported by whatever draws, saves and exports the notebook; also when the cell has been done for long.
+
+In comes what clients hear (`client.output`), on their loops; out go messages on the kernel's iopub channel, which take any thread and do not need the
+kernel's main thread. `Pane` (in `panes`) decides what goes under one cell, and how often; here it is sent, and kept in order with what the kernel
+itself says for that cell: each message of the kernel pushes what was heard before it out first.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from jupyterfut.client.output import terminal
+from jupyterfut.config import settings
+from jupyterfut.notebook import current
+from jupyterfut.notebook.current import Cell
+from jupyterfut.notebook.panes import Pane
+
+if TYPE_CHECKING:
+    from jupyterfut.client.client import Client
+
+logger = logging.getLogger("jupyterfut.notebook")
+
+
+class Page:
+    """One kernel's cells, as far as tasks say something under them. It is the clients' sink."""
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+        self._kernel = shell.kernel
+        self._io = getattr(self._kernel, "iopub_thread", None)
+        self._lock = threading.RLock()
+        self._panes: dict[str, Pane] = {}  # cell -> what is under it
+        self._by_request: dict[str, Pane] = {}  # the same by the id of the request that ran the cell
+        self._unfinished: dict[str, Pane] = {}  # key of a task in the middle of something -> where
+        self._numbers = itertools.count(1)
+        self._closed = False
+        self._entered = threading.local()
+        streams: list[Any] = [sys.stdout, sys.stderr]
+        self._streams = [stream for stream in streams if hasattr(stream, "register_hook") and hasattr(stream, "set_parent")]
+        for stream in self._streams:
+            self._in_io_thread(stream.register_hook, self._before)
+
+    def close(self) -> None:
+        """Send what is left, and let go of the kernel."""
+        with self._lock:
+            for pane in self._panes.values():
+                pane.flush(time.monotonic(), everything=True)
+            self._closed = True
+        for stream in self._streams:
+            self._in_io_thread(stream.unregister_hook, self._before)
+
+    # --- from clients, on their loops
+
+    def take(self, client: Client, key: str, cell: str, parts: list[list[Any]]) -> bool:
+        """A task has said something."""
+        where = current.find(cell)
+        if where is None or self._closed:  # submitted before there was anybody to ask for the cell
+            return terminal.take(client, key, cell, parts)
+        if current.is_outdated(where):
+            return False  # what it said belongs to a run that the reader has replaced
+        with self._lock:
+            pane = self._panes.get(cell)
+            if pane is None:
+                pane = self._panes[cell] = self._by_request[where.parent.get("msg_id", "")] = Pane(self, where, settings().notebook.output_chars)
+        if current.is_running(where):
+            self._flush_kernel(whether_or_not=pane.is_due(time.monotonic()))
+        with self._lock:
+            unfinished = pane.take(key, parts)
+            if unfinished:
+                self._unfinished[key] = pane
+            else:
+                self._unfinished.pop(key, None)
+            self._serve(pane, client)
+        return unfinished
+
+    def ended(self, client: Client, key: str) -> None:
+        """A task has come to its end in the middle of something."""
+        with self._lock:
+            pane = self._unfinished.pop(key, None)
+            if pane is not None:
+                pane.ended(key)
+                self._serve(pane, client)
+        terminal.ended(client, key)
+
+    def left(self, client: Client) -> None:
+        """The client's session is over, and its loop may be: timers that it was to keep may never ring."""
+        with self._lock:
+            for pane in self._panes.values():
+                pane.timed = False
+                pane.flush(time.monotonic(), everything=True)
+
+    def _serve(self, pane: Pane, client: Client) -> None:
+        """Send now what is due, and the rest when it is."""
+        now = time.monotonic()
+        if not pane.timed and pane.is_due(now):
+            pane.flush(now)
+        if pane.pending and not pane.timed:
+            pane.timed = True
+            client._session.loop.call_later(pane.wait_s(now), self._rang, pane, client)
+
+    def _rang(self, pane: Pane, client: Client) -> None:
+        with self._lock:
+            pane.timed = False
+            pane.flush(time.monotonic())
+            self._serve(pane, client)
+
+    # --- from the kernel
+
+    def flush(self, cell: Cell) -> None:
+        """Send everything that has been heard for the cell. Never blocks."""
+        with self._lock:
+            pane = self._panes.get(cell.id)
+            if pane is not None:
+                pane.flush(time.monotonic(), everything=True)
+
+    def enter_thread(self) -> None:
+        """In a thread that runs cells: what it displays is kept in order with what tasks say."""
+        if getattr(self._entered, "yes", False):
+            return
+        self._entered.yes = True
+        for publisher in (self._shell.display_pub, self._shell.displayhook):
+            if hasattr(publisher, "register_hook"):
+                publisher.register_hook(self._before)
+
+    def _before(self, message: dict[str, Any]) -> dict[str, Any]:
+        """A hook of ipykernel's: called with each message before it is sent; in the thread that writes streams, and in those that run cells."""
+        if not self._closed and message["header"]["msg_type"] != "update_display_data":
+            with self._lock:
+                pane = self._by_request.get(message["parent_header"].get("msg_id", ""))
+                if pane is not None:
+                    pane.flush(time.monotonic(), everything=True)
+                    pane.interrupted()
+        return message
+
+    def _flush_kernel(self, *, whether_or_not: bool) -> None:
+        """What the cell itself has printed until now goes first. Waits for the thread that sends it, not for the one that runs the cell. (To look
+        whether there is something is enough, except when what comes next is sent at once: then that thread may be just about to send.)"""
+        for stream in self._streams:
+            if whether_or_not or getattr(stream, "_flush_pending", True):
+                stream.flush()
+
+    # --- to the front end
+
+    def send(self, cell: Cell, kind: str, content: dict[str, Any]) -> None:
+        """One message, as an output of the cell. Any thread."""
+        session = self._kernel.session
+        header = session.msg_header(kind)
+        header["msg_id"] = f"{session.session}_{os.getpid()}_jupyterfut_{next(self._numbers)}"  # ipykernel's numbers are not made for several threads
+        try:
+            session.send(self._kernel.iopub_socket, kind, content, parent=cell.parent, header=header, ident=f"kernel.{kind}".encode())
+        except Exception:  # what a task displays may be nothing that JSON can say
+            logger.exception("an output of a task cannot be sent to the notebook")
+
+    def _in_io_thread(self, fn: Any, *args: Any) -> None:
+        if self._io is None:
+            fn(*args)
+        else:
+            self._io.schedule(lambda: fn(*args))
