@@ -24,7 +24,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, TypeAlias
 
-from jupyterfut.notebook.scopes import global_names, names_in
+from jupyterfut.notebook.inside import is_command, shell_fields
+from jupyterfut.notebook.scopes import GlobalNames, global_names, names_in
 
 
 class Read(NamedTuple):
@@ -45,14 +46,15 @@ class CellNames(NamedTuple):
     star_import: bool  #: `from x import *` may bind names that nobody can know here
 
 
-def names_of(tree: ast.Module, source: str) -> CellNames:
-    """The names that the cell `source`, parsed as `tree`, reads and writes.
+def names_of(tree: ast.Module, source: str | None, bound: Iterable[str] = ()) -> CellNames:
+    """The names that the cell `source`, parsed as `tree`, reads and writes. `bound`: names that it finds bound without its doing. A tree that says
+    something else than any text (`inside.expand`) comes without its source, which takes longer.
 
     >>> names = names_of(ast.parse(code := "y = [f(v) for v in x]\\ny[0] += z"), code)
     >>> sorted(names.reads), names.writes, sorted(names.changed)
     (['f', 'x', 'z'], ('y',), ['y'])
     """
-    walk = _Walk(source)
+    walk = _Walk(source, bound)
     walk.block(tree.body, None)
     walk.run_deferred()
     return walk.found()
@@ -71,8 +73,7 @@ class _Frame(NamedTuple):
 class _Body(NamedTuple):
     """What a function's body does to the names of the cell, once somebody calls it."""
 
-    reads: dict[str, int]
-    writes: tuple[str, ...]
+    names: GlobalNames
     frame: _Frame | None
     guarded: bool
 
@@ -90,9 +91,9 @@ _FunctionNode: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 class _Walk:
     """One pass over a cell. `bound` belongs to the point that the walk has reached."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str | None, bound: Iterable[str]) -> None:
         self.source = source
-        self.bound: _Bound = set()
+        self.bound: _Bound = set(bound)
         self.seen: set[str] = set()  # names that some line so far binds, certainly or not
         self.reads: dict[str, tuple[int, bool, bool, bool]] = {}  # name -> line, certain, at a point that is always reached, optional
         self.writes: dict[str, None] = {}
@@ -189,9 +190,9 @@ class _Walk:
 
     def defer(self, owner: str | None, node: ast.AST, frame: _Frame | None) -> None:
         """The function bodies inside `node` run when `owner` is used, or at once when there is no owner."""
-        reads, writes = global_names(node, self.source)
-        body = _Body(reads, writes, _without_classes(frame), self.guards > 0)
-        for name in writes:
+        names = global_names(node, self.source)
+        body = _Body(names, _without_classes(frame), self.guards > 0)
+        for name in names.writes:
             self.writes.setdefault(name)
             self.assigned.add(name)
         if owner is None:
@@ -210,9 +211,9 @@ class _Walk:
     def _run_body(self, body: _Body) -> None:
         self.branches += 1
         self.guards += body.guarded
-        for name, lineno in body.reads.items():
-            self.load(name, lineno, body.frame)
-        self.seen.update(body.writes)
+        for name, lineno in body.names.reads.items():
+            self.load(name, lineno, body.frame, optional=name in body.names.optional)
+        self.seen.update(body.names.writes)
         self.guards -= body.guarded
         self.branches -= 1
 
@@ -491,6 +492,9 @@ class _Walk:
             case ast.Lambda():
                 self._defaults(node.args, frame)
                 self.defer(None, node, frame)
+            case ast.Call() if is_command(node):
+                for name in shell_fields(node):
+                    self.load(name.id, name.lineno, frame, optional=True)
             case ast.ListComp() | ast.SetComp() | ast.GeneratorExp():
                 self._comprehension([node.elt], node.generators, frame)
             case ast.DictComp():

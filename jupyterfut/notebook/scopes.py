@@ -10,11 +10,26 @@ from __future__ import annotations
 import ast
 import symtable
 from collections.abc import Iterator
+from typing import NamedTuple
+
+from jupyterfut.notebook.inside import shell_fields
 
 
-def global_names(node: ast.AST, source: str) -> tuple[dict[str, int], tuple[str, ...]]:
-    """The global names that the function bodies inside `node` (a def, a class or a lambda) read, with the line of use, and bind."""
-    segment = ast.get_source_segment(source, node, padded=True) or ""
+class GlobalNames(NamedTuple):
+    """What `global_names` found."""
+
+    reads: dict[str, int]  #: with the line of use
+    writes: tuple[str, ...]
+    optional: frozenset[str]  #: reads that only shell lines make, which run without them, too
+
+
+def global_names(node: ast.AST, source: str | None) -> GlobalNames:
+    """The global names that the function bodies inside `node` (a def, a class or a lambda) read and bind. Without the source, the symbol table is
+    given a text that says the same."""
+    if source is None:
+        segment = ast.unparse(node)
+    else:
+        segment = ast.get_source_segment(source, node, padded=True) or ""
     if isinstance(node, ast.Lambda):
         segment = f"({segment.lstrip()}\n)"
     elif segment[:1].isspace():
@@ -34,7 +49,11 @@ def global_names(node: ast.AST, source: str) -> tuple[dict[str, int], tuple[str,
                 reads[name] = lines.get(name, getattr(node, "lineno", 1))
             if symbol.is_declared_global() and (symbol.is_assigned() or symbol.is_imported()):
                 writes[name] = None
-    return reads, tuple(writes)
+    optional = {name.id for name in shell_fields(node)}
+    if optional:
+        inside = {id(name) for name in shell_fields(node)}
+        optional -= {name.id for name in names_in(node) if id(name) not in inside}
+    return GlobalNames(reads, tuple(writes), frozenset(optional))
 
 
 def _function_tables(table: symtable.SymbolTable, inside: bool) -> Iterator[symtable.SymbolTable]:
