@@ -1,199 +1,166 @@
 """Snapshots as self-contained HTML: no script, no link to fetch, every value escaped.
 
-Colours are JupyterLab's own variables (`--jp-*`), so a saved output follows the reader's theme; each has a fallback that is made from the surrounding
-text's colour and therefore holds on a light page and on a dark one (VS Code, a static export). Where a viewer strips the style sheet (an untrusted
-notebook, a code host's preview), what remains is a readable heading, list and table. With `static=True` nothing is shown that differs from run to
-run.
+Where a viewer strips the style sheet (an untrusted notebook, a code host's preview), what remains is a readable heading, list and table. With
+`static=True` nothing is shown that differs from run to run. How else a piece is made, alone in a document or for the living part of a page, says
+its `Look` (`views.style`, where the style sheet is). Lists of futures are in `views.lists`, submitted cells in `views.cells`; all are found here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from html import escape
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from jupyterfut.views import text
-from jupyterfut.views.snapshots import CellView, ClientView, ClusterView, FutureView, WorkerView
+from jupyterfut.views.cells import cell, outputs
+from jupyterfut.views.lists import futures, progress
+from jupyterfut.views.snapshots import ActorView, ClientView, ClusterView, FutureView, WorkerView
+from jupyterfut.views.states import state_dot, state_text
+from jupyterfut.views.style import Look, button, buttons, dot, fact, facts, key, look_of, number, piece, time
+
+__all__ = ["actor", "cell", "client", "cluster", "future", "futures", "outputs", "progress", "tone", "worker"]
 
 _TONES = {
-    "pending": "wait",
     "starting": "wait",
     "connecting": "wait",
     "paused": "wait",
     "running": "good",
-    "finished": "good",
     "error": "bad",
     "lost": "bad",
-    "cancelled": "off",
     "closing": "off",
     "closed": "off",
 }
-"""Every status shown is one of four tones; an unknown one is grey."""
+"""What clusters, workers and actors can be, each in one of the tones; an unknown status is grey."""
 
 ROWS_SHOWN = 100
 """A longer table of workers is cut: a notebook keeps every output that it shows."""
 
-_STYLE = """<style>
-.jf{font-family:var(--jp-ui-font-family,system-ui,sans-serif);font-size:var(--jp-ui-font-size1,13px);line-height:1.5;color:var(--jp-ui-font-color1,inherit);
---jf-line:var(--jp-border-color2,rgba(128,128,128,.35));--jf-soft:var(--jp-ui-font-color2,inherit);
---jf-good:var(--jp-success-color1,#388e3c);--jf-wait:var(--jp-brand-color1,#1976d2);--jf-bad:var(--jp-error-color1,#d32f2f);--jf-off:var(--jp-ui-font-color3,#888)}
-.jf code,.jf pre{font-family:var(--jp-code-font-family,monospace);font-size:var(--jp-code-font-size,12px);color:inherit;background:none;padding:0}
-.jf .jf-dot{display:inline-block;width:.6em;height:.6em;border-radius:50%;margin-right:.5em;background:var(--jf-off);vertical-align:.05em}
-.jf .jf-good{background:var(--jf-good)}.jf .jf-wait{background:var(--jf-wait)}.jf .jf-bad{background:var(--jf-bad)}
-.jf .jf-soft{color:var(--jf-soft)}
-.jf .jf-gap{margin-left:.9em}
-.jf.jf-card{border:1px solid var(--jf-line);border-radius:6px;padding:10px 14px;margin:2px 0;max-width:760px}
-.jf.jf-chip{padding:2px 0 2px 6px}
-.jf .jf-why{margin:2px 0 0 1.1em;color:var(--jf-soft)}
-.jf.jf-card ul.jf-facts{display:flex;flex-wrap:wrap;gap:2px 26px;margin:6px 0 0;padding:0;list-style:none}
-.jf.jf-card ul.jf-facts li{margin:0;padding:0}
-.jf .jf-facts b{font-weight:600;font-size:1.15em}
-.jf details{margin-top:6px}
-.jf summary{cursor:pointer;color:var(--jf-soft)}
-.jf table.jf-table{border-collapse:collapse;width:100%;margin:6px 0 2px;border:0;font-size:inherit;table-layout:auto}
-.jf table.jf-table tr,.jf table.jf-table tbody tr:nth-child(n),.jf table.jf-table tbody tr:hover{background:none}
-.jf .jf-table th,.jf .jf-table td{border:0;border-top:1px solid var(--jf-line);padding:4px 14px 4px 0;
-text-align:left;vertical-align:baseline;white-space:nowrap;color:inherit}
-.jf .jf-table th{border-top:0;font-weight:normal;color:var(--jf-soft)}
-.jf .jf-table .jf-n{text-align:right;font-variant-numeric:tabular-nums}
-.jf .jf-table td:last-child,.jf .jf-table th:last-child{padding-right:0}
-.jf .jf-scroll{overflow-x:auto}
-.jf .jf-bar{display:inline-block;width:64px;height:6px;border-radius:3px;background:var(--jf-line);
-margin-right:.6em;overflow:hidden;vertical-align:.1em}
-.jf .jf-bar span{display:block;height:100%;background:var(--jf-wait)}
-.jf pre.jf-pre{margin:6px 0;white-space:pre-wrap;overflow-wrap:anywhere}
-</style>"""
+
+def tone(status: str) -> str:
+    """The tone of a cluster's, client's, worker's or actor's status.
+
+    >>> tone("running"), tone("some other")
+    ('good', 'off')
+    """
+    return _TONES.get(status, "off")
 
 
-def future(view: FutureView, *, static: bool = False) -> str:
+def future(view: FutureView, *, static: bool = False, look: Look | None = None) -> str:
     """A future as one line: its state, name, type and size, and beneath it why it waits or what went wrong.
 
     >>> "inc-b8aaf26b…" in future(FutureView("inc-b8aaf26b99466a7a1980efa1ade6701d", "finished", "int", nbytes=28))
     True
     """
+    look = look_of(look, static)
     parts = [
-        _dot(view.status),
+        state_dot(view.status, view.step),
         "<b>Future</b> ",
-        f'<span class="jf-gap">{escape(view.status)}</span> ',
-        _key(view.key, static),
+        f'<span class="jf-gap" aria-live="polite">{escape(state_text(view.status, view.step, view.worker, look))}</span> ',
+        key(view.key, look),
     ]
     if view.type:
         parts.append(f'<span class="jf-gap"><code>{escape(view.type)}</code></span> ')
-    if view.nbytes is not None and not static:
-        parts.append(f'<span class="jf-gap jf-soft">{text.format_bytes(view.nbytes)}</span>')
+    if view.nbytes is not None and not look.static:
+        parts.append(f'<span class="jf-gap jf-soft">{text.format_bytes(view.nbytes)}</span> ')
+    parts.append(time(view.since, view.took_s, look))
+    if view.status == "pending":
+        parts.append(buttons(look, button("cancel", "Cancel", "Cancel the task, and what depends on it")))
+    elif view.status == "error":
+        parts.append(buttons(look, button("retry", "Retry", "Run the task again, and failed ones that it stands on")))
     why = f'<div class="jf-why">{escape(view.reason)}</div>' if view.reason else ""
-    return _chip("".join(parts) + why)
+    return piece("chip", f'<div class="jf-row">{"".join(parts).rstrip()}</div>{why}', look, f"Future {text.key_name(view.key)}")
 
 
-def client(view: ClientView, *, static: bool = False) -> str:
+def client(view: ClientView, *, static: bool = False, look: Look | None = None) -> str:
     """A client: where it is connected, what its cluster offers, and a table of the workers to unfold."""
-    facts = _cluster_facts(view.cluster, static)
-    if view.futures and not static:
-        facts.append(_fact(view.futures, "future"))
-    body = _facts(facts) + (_workers(view.cluster.workers, static) if view.cluster else "")
-    return _card("Client", view.name, view.status, "" if static else view.address, body)
+    look = look_of(look, static)
+    said = _cluster_facts(view.cluster, look.static)
+    if view.futures and not look.static:
+        said.append(fact(view.futures, "future"))
+    body = facts(said) + (_workers(view.cluster.workers, look.static) if view.cluster else "")
+    able = buttons(look, *_scaling(view.cluster), button("close", "Close", "Close the client")) if view.status == "running" else ""
+    return _card("Client", view.name, view.status, "" if look.static else view.address, body, look, able)
 
 
-def cluster(view: ClusterView, *, static: bool = False) -> str:
+def cluster(view: ClusterView, *, static: bool = False, look: Look | None = None) -> str:
     """A cluster: its address, what it offers, and a table of the workers to unfold."""
-    body = _facts(_cluster_facts(view, static)) + _workers(view.workers, static)
-    return _card(view.kind, "" if static else view.name, view.status, "" if static else view.address, body)
+    look = look_of(look, static)
+    body = facts(_cluster_facts(view, look.static)) + _workers(view.workers, look.static)
+    able = buttons(look, *_scaling(view), button("close", "Close", "Close the cluster: its workers end")) if view.status == "running" else ""
+    return _card(view.kind, "" if look.static else view.name, view.status, "" if look.static else view.address, body, look, able)
 
 
-def worker(view: WorkerView, *, static: bool = False) -> str:
+def worker(view: WorkerView, *, static: bool = False, look: Look | None = None) -> str:
     """One worker, as the row it has in its cluster's table, with the table's head."""
-    return _card("Worker", view.name, view.status, "" if static else view.address, _table((view,), static))
+    look = look_of(look, static)
+    return _card("Worker", view.name, view.status, "" if look.static else view.address, _table((view,), look.static), look)
 
 
-def cell(view: CellView, *, static: bool = False) -> str:
-    """What stands under a submitted cell that shows no value of its own: its state, the names that are futures now, what it printed, how it
-    failed."""
-    printed = _preformatted(view.printed)
-    failed = _preformatted(view.traceback or view.reason) if view.status != "pending" else ""
-    names = f'<span class="jf-soft">futures:</span> <code>{escape(", ".join(view.names))}</code>' if view.names else ""
-    why = f'<div class="jf-why">{escape(view.reason)}</div>' if view.reason and view.status == "pending" else ""
-    if static and view.status in ("pending", "finished"):
-        return _chip(f"{printed}{failed}{names}")  # which of the two it is depends on when one looks
-    state = f'{_dot(view.status)}<code>{escape(view.name)}</code> <span class="jf-gap">{escape(view.status)}</span> '
-    return _chip(f'{printed}{failed}{state}<span class="jf-gap">{names}</span>{why}')
+def actor(view: ActorView, *, static: bool = False, look: Look | None = None) -> str:
+    """An actor as one line: its class, where it lives, and, to unfold, what it can do.
 
-
-def outputs(parts: Sequence[str | Mapping[str, Any]]) -> str:
-    """What a cell showed, as one piece of HTML: printed text, and of each display (a mapping from MIME type to data) the richest form that it has.
-
-    >>> "<pre" in outputs(["a line\\n", {"text/plain": "42"}])
+    >>> "Counter" in actor(ActorView("Counter", "Counter-1", methods=("increment",)))
     True
     """
-    return _chip("".join(_output(part) for part in parts))
+    look = look_of(look, static)
+    parts = [dot(tone(view.status), view.status), f"<b>Actor</b> <code>{escape(view.name)}</code> "]
+    if view.status != "running":
+        parts.append(f'<span class="jf-gap" aria-live="polite">{escape(view.status)}</span> ')
+    if view.worker and not look.static:
+        parts.append(f'<span class="jf-gap jf-soft">on worker {escape(view.worker)}</span> ')
+    if not look.static:
+        parts.append(key(view.key, look))
+    why = f'<div class="jf-why">{escape(view.reason)}</div>' if view.reason else ""
+    names = [f"{name}()" for name in view.methods] + list(view.attributes)
+    able = f'<div class="jf-why"><code>{escape(", ".join(names))}</code></div>' if names else ""
+    return piece("chip", f'<div class="jf-row">{"".join(parts).rstrip()}</div>{able}{why}', look, f"Actor {view.name}")
 
 
-def _output(part: str | Mapping[str, Any]) -> str:
-    if isinstance(part, str):
-        return _preformatted(part)
-    for mime in ("text/html", "image/svg+xml"):
-        if mime in part:
-            return f"<div>{part[mime]}</div>"  # made by the user's own object, for showing
-    for mime in ("image/png", "image/jpeg"):
-        if mime in part:
-            return f'<div><img alt="" src="data:{mime};base64,{escape(str(part[mime]))}"></div>'
-    return _preformatted(str(part.get("text/plain", "")))
+def _scaling(view: ClusterView | None) -> list[str]:
+    """A field for the number of workers, with the buttons that use it."""
+    if view is None:
+        return []
+    n = len(view.workers)
+    if view.adapts is not None:
+        return [button("fix", "Stop adapting", "Keep the workers that are there now")]
+    return [
+        number("n", n, "number of workers"),
+        button("scale", "Scale", "Start or retire workers until there are so many"),
+        button("adapt", "Adapt", "From now on have as many workers as the work asks for, up to this number"),
+    ]
 
 
-def _preformatted(shown: str) -> str:
-    return f'<pre class="jf-pre">{escape(shown.rstrip())}</pre>' if shown.strip() else ""
-
-
-def _chip(body: str) -> str:
-    return f'{_STYLE}<div class="jf jf-chip">{body}</div>'
-
-
-def _card(kind: str, name: str, status: str, address: str, body: str) -> str:
-    title = f"{_dot(status)}<b>{escape(kind)}</b>"
+def _card(kind: str, name: str, status: str, address: str, body: str, look: Look, able: str = "") -> str:
+    title = f"{dot(tone(status), status)}<b>{escape(kind)}</b>"
     if name:
         title += f" {escape(name)}"
     if status != "running":
-        title += f' <span class="jf-gap">{escape(status)}</span>'
+        title += f' <span class="jf-gap" aria-live="polite">{escape(status)}</span>'
     if address:
         title += f' <span class="jf-gap jf-soft"><code>{escape(address)}</code></span>'
-    return f'{_STYLE}<div class="jf jf-card"><div>{title}</div>{body}</div>'
-
-
-def _dot(status: str) -> str:
-    return f'<span class="jf-dot jf-{_TONES.get(status, "off")}" title="{escape(status)}"></span>'
-
-
-def _key(key: str, static: bool) -> str:
-    if static:
-        return f'<code class="jf-gap">{escape(text.key_name(key))}</code> '
-    return f'<code class="jf-gap" title="{escape(key)}">{escape(text.short_key(key))}</code> '
+    label = f"{kind} {name}".strip()
+    return piece("card", f'<div class="jf-row"><span>{title}</span> {able}</div>{body}'.replace(" </div>", "</div>"), look, label)
 
 
 def _cluster_facts(view: ClusterView | None, static: bool) -> list[str]:
     if view is None:
         return []
-    facts = [_fact(len(view.workers), "worker"), _fact(view.threads, "thread")]
+    said = [fact(len(view.workers), "worker"), fact(view.threads, "thread")]
     if view.memory_limit_bytes and not static:
-        facts.append(f"<b>{text.format_bytes(view.memory_limit_bytes)}</b> memory")
+        said.append(f"<b>{text.format_bytes(view.memory_limit_bytes)}</b> memory")
     running = sum(worker.executing or 0 for worker in view.workers)
     if running and not static:
-        facts.append(f"<b>{running}</b> running")
-    return facts
-
-
-def _fact(n: int, noun: str) -> str:
-    number, _, word = text.count(n, noun).partition(" ")
-    return f"<b>{number}</b> {word}"
-
-
-def _facts(facts: Iterable[str]) -> str:
-    items = "".join(f"<li>{fact}</li> " for fact in facts)
-    return f'<ul class="jf-facts">{items}</ul>' if items else ""
+        said.append(f"<b>{running}</b> running")
+    if view.adapts is not None and not static:
+        least, most = view.adapts
+        said.append(f"adapts to the work: {least} to {'any number' if most is None else most}")
+    return said
 
 
 def _workers(workers: tuple[WorkerView, ...], static: bool) -> str:
     if not workers:
         return ""
-    return f"<details><summary>the workers</summary>{_table(workers, static)}</details>"
+    return f'<details data-k="workers"><summary>the workers</summary>{_table(workers, static)}</details>'
 
 
 class _Column(NamedTuple):
@@ -212,10 +179,15 @@ def _table(workers: tuple[WorkerView, ...], static: bool) -> str:
     if static and any(worker.resources for worker in shown):
         columns.append(_RESOURCES)
     head = "".join(f"<th{_align(column)}>{column.title}</th>" for column in columns)
-    rows = "".join(f"<tr>{''.join(f'<td{_align(column)}>{column.cell(worker)}</td>' for column in columns)}</tr>" for worker in shown)
+    rows = "".join(_tr(worker, columns) for worker in shown)
     if len(workers) > ROWS_SHOWN:
         rows += f'<tr><td class="jf-soft" colspan="{len(columns)}">and {text.count(len(workers) - ROWS_SHOWN, "more worker")}</td></tr>'
     return f'<div class="jf-scroll"><table class="jf-table"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+
+
+def _tr(worker: WorkerView, columns: Iterable[_Column]) -> str:
+    cells = "".join(f"<td{_align(column)}>{column.cell(worker)}</td>" for column in columns)
+    return f'<tr data-k="{escape(worker.name)}">{cells}</tr>'
 
 
 def _by_name(worker: WorkerView) -> tuple[int, int, str]:
@@ -245,7 +217,7 @@ def _amount(n: int | None) -> str:
 _RESOURCES = _Column("Resources", lambda worker: escape(", ".join(f"{name}={amount:g}" for name, amount in worker.resources.items())))
 
 _COLUMNS = (
-    _Column("Worker", lambda worker: f"{_dot(worker.status)}{escape(worker.name)}"),
+    _Column("Worker", lambda worker: f"{dot(tone(worker.status), worker.status)}{escape(worker.name)}"),
     _Column("Threads", lambda worker: str(worker.nthreads), number=True),
     _Column("Memory", _memory),
     _Column("CPU", lambda worker: "" if worker.cpu is None else f"{100 * worker.cpu:.0f} %", number=True),

@@ -183,7 +183,7 @@ def test_both_themes() -> None:
 def test_a_long_list_of_workers_stays_folded_and_small() -> None:
     crowd = ClusterView(ADDRESS, tuple(WorkerView(str(n), f"tcp://10.0.0.{n % 250}:40000", 4, 2**33) for n in range(1000)))
     source = html.cluster(crowd)
-    assert "<details>" in source
+    assert "<details data-k=\"workers\">" in source
     assert "<details open" not in source
     assert len(source) < 100_000
     assert "and 900 more workers" in source
