@@ -33,7 +33,7 @@ Theme = Literal["light", "dark"]
 
 REPOSITORY = Path(__file__).parents[2]
 SCREENSHOTS = Path(os.environ.get("JUPYTERFUT_SCREENSHOTS") or Path(tempfile.gettempdir(), "jupyterfut-screenshots"))
-PATIENCE_MS = 30_000.0
+PATIENCE_MS = 20_000.0
 CHROMIUM_FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync")
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PACKAGES = ("playwright", "jupyterlab", "notebook", "ipykernel", "anywidget", "ipywidgets", "nbconvert")
@@ -56,8 +56,8 @@ _RUN = """index => {
   const done = (shell.currentWidget.done ??= {});
   shell.currentWidget.content.deselectAll();
   shell.currentWidget.content.activeCellIndex = index;
-  done[index] = false;
-  commands.execute('notebook:run-cell').finally(() => { done[index] = true; });
+  done[index] = '';
+  commands.execute('notebook:run-cell').then(well => { done[index] = well ? 'well' : 'badly'; }, () => { done[index] = 'badly'; });
 }"""
 _DONE = "index => window.jupyterapp.shell.currentWidget.done[index]"
 _DISPOSE = "() => window.jupyterapp.shell.currentWidget?.dispose()"
@@ -66,10 +66,35 @@ _WATCH = """(element, name) => {
   const seen = ((window.seen ??= {})[name] = []);
   const look = () => {
     const text = element.innerText.replace(/\\s+/g, ' ').trim();
-    if (!seen.length || seen[seen.length - 1][1] !== text) seen.push([(performance.timeOrigin + performance.now()) / 1000, text]);
+    if (!seen.length || seen[seen.length - 1][1] !== text) seen.push([Date.now() / 1000, text]);
   };
   look();
   new MutationObserver(look).observe(element, { subtree: true, childList: true, characterData: true, attributes: true });
+}"""
+# The texts in an element whose contrast with what is behind them is below a ratio, with that ratio: as WCAG 2 computes it.
+_FAINT = """(element, least) => {
+  const parse = text => { const [r, g, b, a = 1] = text.match(/[\\d.]+/g).map(Number); return { r, g, b, a }; };
+  const over = (top, under) => ({ a: 1, ...Object.fromEntries(['r', 'g', 'b'].map(c => [c, top[c] * top.a + under[c] * (1 - top.a)])) });
+  const behind = node => {
+    const layers = [];
+    for (let at = node; at; at = at.parentElement) {
+      layers.push(parse(getComputedStyle(at).backgroundColor));
+      if (layers.at(-1).a === 1) break;
+    }
+    return layers.reverse().reduce((under, top) => over(top, under), { r: 255, g: 255, b: 255, a: 1 });
+  };
+  const linear = v => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  const luminance = c => 0.2126 * linear(c.r) + 0.7152 * linear(c.g) + 0.0722 * linear(c.b);
+  const found = [];
+  for (const node of element.querySelectorAll('*')) {
+    const text = [...node.childNodes].filter(child => child.nodeType === 3).map(child => child.data.trim()).join(' ').trim();
+    if (!text || !node.checkVisibility() || ['STYLE', 'SCRIPT'].includes(node.tagName)) continue;
+    const background = behind(node);
+    const both = [luminance(over(parse(getComputedStyle(node).color), background)), luminance(background)];
+    const ratio = (Math.max(...both) + 0.05) / (Math.min(...both) + 0.05);
+    if (ratio < least) found.push(`${text.slice(0, 40)}: ${ratio.toFixed(2)}`);
+  }
+  return found;
 }"""
 
 
@@ -249,19 +274,31 @@ class Notebook:
                 self.wait_done(index)
 
     def wait_done(self, index: int) -> None:
-        """Until the kernel is done with a cell that `run` started."""
-        self.page.wait_for_function(_DONE, arg=index)
+        """Until the kernel is done with a cell that `run` started. Raises AssertionError if the cell raised an error."""
+        how = self.page.wait_for_function(_DONE, arg=index).json_value()
+        assert how == "well", f"cell {index} failed:\n{self.texts(index)[-2000:]}"
 
     def wait_text(self, index: int, *texts: str | re.Pattern[str]) -> None:
-        """Until all of these texts stand under the cell."""
-        from playwright.sync_api import expect
+        """Until all of these texts stand under the cell. Raises AssertionError with what stands there instead."""
+        from playwright.sync_api import TimeoutError as NotYet
 
         for text in texts:
-            expect(self.output(index)).to_contain_text(text, timeout=PATIENCE_MS)
+            try:
+                self.output(index).filter(has_text=text).wait_for()
+            except NotYet:
+                raise AssertionError(f"{text!r} is not under cell {index}, but:\n{self.texts(index)[-2000:]}") from None
 
     def texts(self, index: int) -> str:
         """What stands under the cell, as a reader sees it."""
         return str(self.output(index).inner_text())
+
+    def is_running(self, index: int) -> bool:
+        """Whether the kernel has yet to finish a cell that `run` started."""
+        return not self.page.evaluate(_DONE, index)
+
+    def faint(self, index: int, ratio: float) -> list[str]:
+        """The texts under the cell that are hard to read: their contrast is below the ratio."""
+        return list(self.output(index).evaluate(_FAINT, ratio))
 
     def watch(self, index: int) -> None:
         """Note from now on how the output of a cell changes: see `seen`."""
