@@ -143,6 +143,7 @@ class Pane:
         self._open: _Line | None = None  # the line that it ends with
         self._open_ended = False  # its task has ended
         self._shown = OpenLine()  # what stands of it on the page
+        self._unended = ""  # the stream that was sent last, if it was sent with an unfinished line
 
     # --- what comes in
 
@@ -307,6 +308,7 @@ class Pane:
     def interrupted(self) -> None:
         """The kernel itself shows something under the cell. Everything was sent before."""
         self._close_stream()
+        self._unended = ""
 
     # --- what goes out
 
@@ -337,8 +339,11 @@ class Pane:
             self._allowed = max(0.0, self._allowed - 1)
             if isinstance(item, _Text):
                 self._send_text(item)
+            elif item.update:
+                self._sender.send(self.cell, "update_display_data", item.content)
             else:
-                self._sender.send(self.cell, "update_display_data" if item.update else "display_data", item.content)
+                self._unended = ""
+                self._sender.send(self.cell, "display_data", item.content)
 
     def _send_text(self, item: _Text) -> None:
         text = item.text()
@@ -351,9 +356,13 @@ class Pane:
             rest = ending(text[len(begin) :], FLOOD_CHARS)
             left_out = len(text) - len(begin) - len(rest)
             text = f"{begin}... {left_out:,} characters left out (`Future.log` has more) ...\n{rest}"
-        if text:
-            self._chars += len(text)
-            self._sender.send(self.cell, "stream", {"name": item.name, "text": text})
+        if not text:
+            return
+        if self._unended == item.name and not item.head:
+            text = f"\n{text}"  # nothing has come between, after all: the front end would go on in that line
+        self._unended = item.name if item.open else ""
+        self._chars += len(text)
+        self._sender.send(self.cell, "stream", {"name": item.name, "text": text})
 
     def _squeeze(self) -> None:
         """If more waits than anybody could follow: of many short pieces of two streams in turn make one of each, and leave displays out."""
