@@ -109,6 +109,9 @@ class WorkerSettings(NamedTuple):
     profile_interval_s: Annotated[float, "s", "how often the profiler looks at what tasks are doing; 0: never"] = 0.01
     profile_slice_s: Annotated[float, "s", "how finely `Client.profile(start=, stop=)` can tell times apart"] = 1.0
     log_lines: Annotated[int, "", "how many log lines a worker, and a nanny, keeps for `Client.get_worker_logs`"] = 1_000
+    output_bytes: Annotated[
+        int, "bytes", "how much a task may print and display at once, and in eight seconds from then on; the rest is left out. 0: nothing is sent"
+    ] = 4_000_000
     echo_prints: Annotated[
         str, "auto|yes|no", "whether what tasks print with jupyterfut's print goes to the worker's output, too; auto: unless its client's is the same"
     ] = "auto"

@@ -34,7 +34,13 @@ BUILTIN: dict[str, dict[str, str]] = {
 """What the project itself plugs in: group -> name -> "module:attribute". Names, not imports."""
 
 
-GUESTS: dict[str, str] = {"dask.base": "jupyterfut.adapters.dask", "joblib.parallel": "jupyterfut.adapters.joblib"}
+GUESTS: dict[str, str] = {
+    "dask.base": "jupyterfut.adapters.dask",
+    "joblib.parallel": "jupyterfut.adapters.joblib",
+    "IPython.core.display_functions": "jupyterfut.runtime.output.ipython",
+    "matplotlib.pyplot": "jupyterfut.runtime.output.pyplot",
+    "tqdm.notebook": "jupyterfut.runtime.output.bars",
+}
 """Libraries that can run on jupyterfut when both are there: a module of theirs -> ours with `offer()` and `withdraw()`."""
 
 

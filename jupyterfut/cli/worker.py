@@ -120,8 +120,10 @@ def _servers(args: argparse.Namespace, address: str, security: Security, host: s
             )
             for name in names
         ]  # fmt: skip
+    from jupyterfut.runtime import output
     from jupyterfut.runtime.worker_server import Worker
 
+    output.own_process()
     return [
         Worker(
             address, nthreads=nthreads, name=names[0], memory_limit=args.memory_limit_bytes, resources=args.resources, host=host, security=security,

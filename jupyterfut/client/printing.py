@@ -13,10 +13,12 @@ import sys
 import warnings
 import weakref
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, TextIO
 
 from jupyterfut.client import current
 from jupyterfut.runtime.context import current_task, current_worker
+from jupyterfut.runtime.output import aside
 from jupyterfut.serde import dumps, loads
 from jupyterfut.serde.notes import NOTE_BYTES_LIMIT, PLAIN, unpack
 
@@ -57,7 +59,8 @@ def print(*args: Any, sep: str | None = " ", end: str | None = "\n", file: TextI
             raise TypeError(f"{name} must be None or a string, not {type(value).__name__}")
     text = (" " if sep is None else sep).join(map(str, args)) + ("\n" if end is None else end)
     if worker.echoes:
-        builtins.print(text, end="", file=file, flush=flush)  # as above
+        with aside():  # the clients hear of it another way
+            builtins.print(text, end="", file=file, flush=flush)  # as above
     if len(text) > _CHARS_LIMIT:
         text = f"{text[:_CHARS_LIMIT]}... ({len(text) - _CHARS_LIMIT:,} more characters)\n"
     _say(worker, "print", {"text": text.encode(errors="replace").decode(), "file": number})
@@ -81,7 +84,8 @@ def warn(message: str | Warning, category: type[Warning] | None = UserWarning, s
     if not (isinstance(kind, type) and issubclass(kind, Warning)):
         raise TypeError(f"category must be a class of warnings, not {category!r}")
     if worker is None or worker.echoes:
-        warnings.warn(message, category, stacklevel + 1, source)
+        with aside() if worker is not None else nullcontext():
+            warnings.warn(message, category, stacklevel + 1, source)
     if worker is None:
         return
     frame: Any = sys._getframe(1)

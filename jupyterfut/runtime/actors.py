@@ -24,6 +24,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
 from queue import SimpleQueue
+from time import perf_counter
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ from jupyterfut.comm import Stream
 from jupyterfut.core.worker.events import Call
 from jupyterfut.errors import JupyterfutError, SerializationError
 from jupyterfut.ids import Attempt, Key
-from jupyterfut.runtime.context import Desk, TaskContext, here, in_coroutine
+from jupyterfut.runtime.context import Desk, TaskContext, here, in_coroutine, started_from
 from jupyterfut.serde import dumps_result, failure_from_exception, loads_call
 from jupyterfut.serde.calls import local_call
 from jupyterfut.serde.pickles import captured
@@ -182,6 +183,8 @@ class ActorHost:
 
     def outcome(self, errand: Errand) -> None:
         """A call has ended. From any thread."""
+        if self.worker.outputs.open:
+            self.worker.outputs.call_ended(errand.actor.key, errand.origin)
         self._outcomes.append(errand)
         if self._asleep:
             self._asleep = False
@@ -398,7 +401,8 @@ class Hosted:
 
     def main(self) -> None:
         """What the thread does until the actor ends."""
-        desk = here.desk = Desk(_no_context)
+        desk = here.desk = Desk(_no_context, self._host.worker.outputs)
+        started_from.set(desk)
         desk.call = _call_named(self.key, self._context.attempt)
         desk.context = self._context
         self._host.desks[threading.get_ident()] = desk
@@ -406,7 +410,9 @@ class Hosted:
         try:
             while (errand := get()) is not None:
                 call.origin = self._context.origin = errand.origin
+                desk.start = perf_counter()
                 run(errand)
+                call.origin = ""  # what is written below Python is not this one's while it does nothing
                 del errand  # what came with a call must not stay until the next one
         finally:
             del self._host.desks[threading.get_ident()]

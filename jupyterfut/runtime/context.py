@@ -20,6 +20,7 @@ from jupyterfut.ids import Attempt, Key
 if TYPE_CHECKING:
     from jupyterfut.core.worker.events import Call
     from jupyterfut.runtime.client_link import ClientLink
+    from jupyterfut.runtime.output.collector import Collector
     from jupyterfut.runtime.worker_server import Worker
 
 
@@ -109,10 +110,11 @@ class TaskContext:
 class Desk:
     """What one thread of an executor has in hand. The context is made when somebody asks, since few tasks do."""
 
-    __slots__ = ("call", "context", "coroutine", "make_context", "start")
+    __slots__ = ("call", "context", "coroutine", "make_context", "outputs", "start")
 
-    def __init__(self, make_context: Callable[[Call, bool], TaskContext]) -> None:
+    def __init__(self, make_context: Callable[[Call, bool], TaskContext], outputs: Collector | None = None) -> None:
         self.make_context = make_context
+        self.outputs = outputs  # where what the task prints and displays is collected
         self.call: Call | None = None
         self.start = 0.0  # of the call, by `perf_counter`
         self.context: TaskContext | None = None
@@ -128,6 +130,9 @@ here = _Here()
 
 in_coroutine: ContextVar[TaskContext | None] = ContextVar("jupyterfut_task", default=None)
 """The task whose `async def` function this coroutine (or what it started with `asyncio.to_thread`) belongs to."""
+
+started_from: ContextVar[Desk | None] = ContextVar("jupyterfut_desk", default=None)
+"""The desk of the executor's thread that this thread was started from, where context variables are handed on (`asyncio.to_thread`)."""
 
 
 def current_task() -> TaskContext | None:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from jupyterfut.core.worker.events import Blocked, Call, Unblocked
 from jupyterfut.errors import Reschedule, SerializationError
 from jupyterfut.ids import Attempt, FunctionId, Key
-from jupyterfut.runtime.context import Desk, TaskContext, here, in_coroutine
+from jupyterfut.runtime.context import Desk, TaskContext, here, in_coroutine, started_from
 from jupyterfut.runtime.observer import Row
 from jupyterfut.runtime.profiler import Profiler
 from jupyterfut.runtime.store import Store, ValueLost
@@ -38,6 +38,7 @@ from jupyterfut.wire.payload import Local, Payload, payload_nbytes
 
 if TYPE_CHECKING:
     from jupyterfut.runtime.client_link import ClientLink
+    from jupyterfut.runtime.output.collector import Collector
     from jupyterfut.runtime.worker_server import Worker
 
 Done: TypeAlias = tuple[Key, Attempt, Payload, str, int, float, list[Key]]
@@ -100,6 +101,7 @@ class Executor:
     ) -> None:
         self.outcomes: deque[Outcome] = deque()
         self.rows: deque[Row] | None = None  #: of calls that ended, when somebody wants them
+        self.outputs: Collector | None = None  #: where what the calls print goes
         self._asleep = True  # nobody has called `wake` since the last `take`
         self._wake = wake
         self._worker = worker
@@ -267,7 +269,8 @@ class Executor:
         thread.start()
 
     def _main(self) -> None:
-        desk = here.desk = self.desks[threading.get_ident()] = Desk(self.context)
+        desk = here.desk = self.desks[threading.get_ident()] = Desk(self.context, self.outputs)
+        started_from.set(desk)
         queue, unstarted, run = self._queue, self._unstarted, self._run
         try:
             while True:
@@ -361,6 +364,7 @@ class Executor:
         if self._watched and call.attempt in self._watched:
             self._tell_start(call)
         outcome: Outcome
+        stop = start
         try:
             if function is None:
                 raise SerializationError(f"the function of {call.key} has never arrived at this worker")
@@ -390,6 +394,9 @@ class Executor:
                 self.rows.append(("compute", call.key, start, stop, get_ident(), kind, nbytes, True))
             if self._fresh is not None:
                 self._fresh[call.key] = payload  # before anybody is told: the call behind may be the next
+        outputs = desk.outputs
+        if outputs is not None and (outputs.open or stop - start >= outputs.look_s):
+            outputs.end(call, stop - start)
         desk.call = desk.context = None
         # The values die when this returns: what the death of a future inside them says comes after the outcome.
         self.outcomes.append(outcome)

@@ -11,6 +11,8 @@ import logging
 import threading
 from collections import deque
 
+from jupyterfut.runtime.output.attribution import aside
+
 FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
 
 _lock = threading.Lock()
@@ -32,7 +34,8 @@ class KeptLogs(logging.Handler):
         except Exception:  # noqa: BLE001  # a record whose arguments do not fit its text: logging's own way to say so
             self.handleError(record)
         if not _others(record.name) and logging.lastResort is not None and record.levelno >= logging.lastResort.level:
-            logging.lastResort.handle(record)  # what would happen if we were not here
+            with aside():  # what a worker has to say is not a task's output
+                logging.lastResort.handle(record)  # what would happen if we were not here
 
 
 _kept: KeptLogs | None = None

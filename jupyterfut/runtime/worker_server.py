@@ -67,6 +67,8 @@ from jupyterfut.runtime.data_server import DataLinks, DataServer, Heard, Ops
 from jupyterfut.runtime.executor import Done, Executor, Raised, Unrun
 from jupyterfut.runtime.interfaces import interface_towards, is_loopback
 from jupyterfut.runtime.observer import Observer
+from jupyterfut.runtime.output import streams
+from jupyterfut.runtime.output.collector import Collector
 from jupyterfut.runtime.process import cpu_count, mapped_shared_bytes, memory_bytes, parse_memory_limit
 from jupyterfut.runtime.store import Store, make_directory
 from jupyterfut.serde.notes import pack
@@ -183,6 +185,10 @@ class Worker:
             profile_s=(limits.profile_interval_s, limits.profile_slice_s),
         )  # fmt: skip
         self._executor.profiler.sources.append((self._actors.desks, self._actors.bottom))
+        desks = [self._executor.desks, self._actors.desks]
+        self.outputs = Collector(loop, self._executor.say, self._unsent_bytes, limits.output_bytes, desks)
+        self._executor.outputs = self.outputs
+        streams.acquire(self.outputs)
         self._observer = Observer(lambda: self.address, self._executor.say, quiet=self._local)
         self.data_ops.update(
             task_stream=self._observer.task_stream, clock=self._observer.clock, story=self._story, tell_start=self._executor.tell_start
@@ -224,6 +230,8 @@ class Worker:
         self.status = "closing"
         if not self._joined.done():
             self._joined.cancel()
+        self.outputs.close()
+        self._report()
         self._handle(Stop(reason))
         self._settle()
         self._observer.close()
@@ -246,6 +254,7 @@ class Worker:
             await stream.wait_closed()
         if not all(await asyncio.gather(self._executor.join(_JOIN_S), self._actors.join(_JOIN_S))):
             logger.info("worker %s is closed while a task, or a method of an actor, still runs", self.name)
+        streams.release(self.outputs)
         self._store.close()
         if self._directory is not None:
             from jupyterfut.runtime import uploads
@@ -426,6 +435,8 @@ class Worker:
 
     def _report(self) -> None:
         """Tell the machine what became of calls, in order, equal things as one event. First of all, what the calls submitted is said."""
+        if self.outputs.below is not None and self._executor.outcomes:
+            self._look_below()
         outcomes = self._executor.take()
         if self.client_link.on_flush is not None:
             self.client_link.on_flush()
@@ -448,6 +459,19 @@ class Worker:
                     self._handle(row)
         if outcomes and self.memory_limit_bytes and not self._local and time.monotonic() - self._memory_checked_at >= _MEMORY_CHECK_S:
             self._check_memory()
+
+    def _look_below(self) -> None:
+        """What was written below Python: of calls that were too short to look for themselves, the last is taken to have written it. It is told
+        before all outcomes."""
+        last: Any = self._executor.outcomes[-1]
+        key: Key | None = last[0] if type(last) is tuple else getattr(last, "key", None)
+        task = None if key is None else self.machine.tasks.get(key)
+        notice = self.outputs.look_below("" if task is None else task.key, "" if task is None else task.origin)
+        if notice is not None:
+            self._executor.outcomes.appendleft(Notify([notice[0]], [notice[1]]))
+
+    def _unsent_bytes(self) -> int:
+        return self._stream.pending_bytes if self._stream is not None else 0
 
     def _check_memory(self) -> None:
         """How much the process takes: from `memory_spill` of the limit on results go to disk, from `memory_pause` on one call runs at a time."""

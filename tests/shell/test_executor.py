@@ -41,7 +41,8 @@ class Bench:
         self.attempt += 1
         fid, payload, _ = serde.dumps_function(function)
         self.executor.learn([fid], [payload])
-        return Task(key or f"x{self.attempt}", self.attempt, fid, serde.dumps_call(args, {}, find).payload, list(needs), inline or {}, actor, [0.0])
+        arguments = serde.dumps_call(args, {}, find).payload
+        return Task(key or f"x{self.attempt}", self.attempt, fid, arguments, list(needs), inline or {}, actor, "", [0.0])
 
     def run(self, function, *args, **options):
         call = self.call(function, *args, **options)
