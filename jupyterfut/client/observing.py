@@ -10,6 +10,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from jupyterfut.client.output import under_cell
 from jupyterfut.client.timeouts import Deadline
 from jupyterfut.config import settings
 from jupyterfut.core.client import events as ev
@@ -99,7 +100,8 @@ class Observing:
         record.key = said["key"]
         logger = logging.getLogger(record.name)
         if logger.isEnabledFor(record.levelno):
-            logger.handle(record)
+            with under_cell(said.get("origin", "")):
+                logger.handle(record)
 
     def _wants(self, name: str, level: int) -> bool:
         return any(level >= least and (not where or name == where or name.startswith(f"{where}.")) for where, least in self._loggers.items())

@@ -15,12 +15,15 @@ import logging
 import sys
 import threading
 import weakref
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from jupyterfut.client import current
 from jupyterfut.client.origins import client_and_cell
 from jupyterfut.config import settings
 from jupyterfut.core.client.state import Record
 from jupyterfut.ids import Key
+from jupyterfut.runtime.output import aside
 from jupyterfut.views.lines import Log, OpenLine, take
 from jupyterfut.views.text import short_key
 
@@ -42,6 +45,12 @@ class Sink(Protocol):
 
     def take(self, client: Client, key: str, cell: str, parts: list[list[Any]]) -> bool:
         """A task has said something; `cell` is the second half of its origin. True: it is in the middle of something, so its end is of interest."""
+
+    def under(self, cell: str) -> AbstractContextManager[None]:
+        """Inside, what this thread itself writes to stdout and stderr is of this cell."""
+
+    def knows(self, cell: str) -> bool:
+        """Whether there is such a cell."""
 
     def ended(self, client: Client, key: str) -> None:
         """A task that was in the middle of something has come to its end, or will not be heard of any more."""
@@ -72,13 +81,7 @@ class Output:
         if client is None:
             return
         key, origin, parts = said
-        session = self._session
-        with session.lock:
-            record = session.state.records.get(Key(key))
-            if record is not None:
-                if record.log is None:
-                    record.log = Log(settings().client.log_chars)
-                note(record.log, parts)
+        record = self.note(key, parts)
         if settings().client.output == "off":
             return
         if not (terminal if sink is None else sink).take(client, key, client_and_cell(origin)[1], parts):
@@ -86,6 +89,17 @@ class Output:
         elif key not in self._unfinished:
             self._unfinished.add(key)
             self._await_end(record)
+
+    def note(self, key: str, parts: list[list[Any]]) -> Record | None:
+        """In the log of the key, if a future of it is here: its record."""
+        session = self._session
+        with session.lock:
+            record = session.state.records.get(Key(key))
+            if record is not None:
+                if record.log is None:
+                    record.log = Log(settings().client.log_chars)
+                note(record.log, parts)
+        return record
 
     def _await_end(self, record: Record | None) -> None:
         """If a future of it is here we shall know; of the others, it tells with a part of its own."""
@@ -131,6 +145,30 @@ def plain_text(display: dict[str, Any]) -> str:
     """What a display is where there is only text."""
     data = display["data"]
     return str(data["text/plain"]) if "text/plain" in data else f"<{', '.join(data)}>"
+
+
+def show_in_cell(client: Client, key: str, origin: str, parts: list[list[Any]]) -> bool:
+    """Show what a task said in another way than on its topic, if it has a cell here. False: it has none."""
+    cell = cell_here(origin)
+    if not cell or sink is None:
+        return False
+    if settings().client.output != "off":
+        sink.take(client, key, cell, parts)
+    return True
+
+
+def cell_here(origin: str) -> str:
+    """The cell that an origin names, if it is one of this process's notebook; else ""."""
+    client_id, cell = client_and_cell(origin)
+    if not cell or sink is None or not sink.knows(cell):
+        return ""
+    return cell if any(client.id == client_id for client in current.open_clients()) else ""
+
+
+def under_cell(origin: str) -> AbstractContextManager[object]:
+    """Inside, what this thread writes to stdout and stderr goes to the cell that an origin names, if it is one of this process's notebook."""
+    cell = cell_here(origin)
+    return sink.under(cell) if cell and sink is not None else nullcontext()
 
 
 def log_of(session: Session, record: Record) -> str:
@@ -207,11 +245,12 @@ def write(stream: str, text: str) -> None:
     if out is None:
         return
     try:
-        try:
-            out.write(text)
-        except UnicodeEncodeError:
-            encoding = out.encoding or "ascii"
-            out.write(text.encode(encoding, "backslashreplace").decode(encoding))
-        out.flush()
+        with aside():  # the loop of an in-process worker may be in the middle of something for a task
+            try:
+                out.write(text)
+            except UnicodeEncodeError:
+                encoding = out.encoding or "ascii"
+                out.write(text.encode(encoding, "backslashreplace").decode(encoding))
+            out.flush()
     except (OSError, ValueError) as error:
         logger.debug("output of a task is lost, since %s takes none: %s", stream, error)

@@ -1,8 +1,10 @@
-"""`print` and `warn` that reach the notebook: inside a task they are also said at the clients of the cluster; elsewhere they are the builtin ones.
+"""`print` and `warn` that reach every client: inside a task they are also said at the clients of the cluster; elsewhere they are the builtin ones.
+(What the builtin `print` puts out in a task reaches the client that submitted it: `output`.)
 
-What is printed in a task is an event on the topic "print" (or "warn"): `{"text", "file", "key", "worker", "client"}`. It leaves the worker before the
-task's result does, on the same road, so it stands in the notebook before the result is there. A client's handlers for the two topics are made here;
-`client.subscribe_topic("print", ...)` puts another in their place, `client.unsubscribe_topic("print")` turns them off.
+What is printed in a task is an event on the topic "print" (or "warn"): `{"text", "file", "key", "origin", "worker", "client"}`. It leaves the worker
+before the task's result does, on the same road, so it stands in the notebook before the result is there: under the cell that submitted the task, if
+that is a cell of this notebook. A client's handlers for the two topics are made here; `client.subscribe_topic("print", ...)` puts another in their
+place, `client.unsubscribe_topic("print")` turns them off.
 """
 
 from __future__ import annotations
@@ -16,9 +18,9 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, TextIO
 
-from jupyterfut.client import current
+from jupyterfut.client import current, output
 from jupyterfut.runtime.context import current_task, current_worker
-from jupyterfut.runtime.output import aside
+from jupyterfut.runtime.output import aside, output_of_task
 from jupyterfut.serde import dumps, loads
 from jupyterfut.serde.notes import NOTE_BYTES_LIMIT, PLAIN, unpack
 
@@ -107,7 +109,11 @@ def _pickled(message: str | Warning, category: type[Warning]) -> Any:
 def _say(worker: Worker, topic: str, message: dict[str, Any]) -> None:
     """On the worker's own road, in order with what the task does. The scheduler fills in the client."""
     task = current_task()
-    message.update(key="" if task is None else task.key, worker=worker.address, client=None)
+    key, origin = ("", "") if task is None else (task.key, task.origin)
+    message.update(key=key, origin=origin, worker=worker.address, client=None)
+    put_out = output_of_task()
+    if put_out is not None:
+        put_out.flush()  # what the task has put out before is heard before
     worker.say_event(topic, [len(message.get("text", "")) + 200, PLAIN, message])
 
 
@@ -118,10 +124,14 @@ def printer(owner: weakref.ref[Client]) -> Callable[[Any], None]:
     """What listens for events on "print", on the session's loop: before whatever comes after them."""
 
     def heard(event: list[Any]) -> None:
-        if _is_for(owner(), "print"):
-            data = _said(event, "text")
-            out = sys.stderr if data.get("file") == STDERR else sys.stdout
-            builtins.print(data["text"], end="", file=out, flush=True)  # this is what was asked for
+        client = owner()
+        if client is None:
+            return
+        data = _said(event, "text")
+        part = ["err" if data.get("file") == STDERR else "out", data["text"]]
+        client._output.note(data.get("key", ""), [part])
+        if _is_for(client, "print") and not output.show_in_cell(client, data.get("key", ""), data.get("origin", ""), [part]):
+            output.write(output.STREAMS[part[0]], part[1])
 
     return heard
 
@@ -134,7 +144,8 @@ def warner(owner: weakref.ref[Client]) -> Callable[[Any], None]:
             data = _said(event, "text")
             message, category = _warning(data)
             try:
-                warnings.warn_explicit(message, category, str(data.get("filename", "a task")), int(data.get("lineno", 0)))
+                with output.under_cell(data.get("origin", "")):
+                    warnings.warn_explicit(message, category, str(data.get("filename", "a task")), int(data.get("lineno", 0)))
             except Warning as error:  # a filter makes it an error: there is nobody here to raise it at
                 logger.warning("%s in %s: %s", type(error).__name__, data.get("key", "the cluster"), error)
 

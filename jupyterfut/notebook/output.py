@@ -14,6 +14,8 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from jupyterfut.client.output import terminal
@@ -79,6 +81,22 @@ class Page:
                 self._unfinished.pop(key, None)
             self._serve(pane, client)
         return unfinished
+
+    def knows(self, cell: str) -> bool:
+        """Whether there is such a cell."""
+        return current.find(cell) is not None
+
+    @contextmanager
+    def under(self, cell: str) -> Iterator[None]:
+        """Inside, what this thread itself writes to stdout and stderr is of this cell (with ipykernel 7.4 or newer; else of the one run last)."""
+        where = current.find(cell)
+        streams = [stream for stream in self._streams if hasattr(stream, "set_thread_parent")]
+        tokens = [] if where is None else [(stream, stream.set_thread_parent(where.parent)) for stream in streams]
+        try:
+            yield
+        finally:
+            for stream, token in tokens:
+                stream.reset_thread_parent(token)
 
     def ended(self, client: Client, key: str) -> None:
         """A task has come to its end in the middle of something."""

@@ -84,7 +84,8 @@ class Observer:
 
     def _packed(self, record: logging.LogRecord) -> dict[str, Any]:
         task = current_task()
-        return {"record": packed(record), "key": "" if task is None else task.key, "worker": self._address(), "client": None}
+        key, origin = ("", "") if task is None else (task.key, task.origin)
+        return {"record": packed(record), "key": key, "origin": origin, "worker": self._address(), "client": None}
 
     # --- for who asks this worker
 
