@@ -83,6 +83,15 @@ class Reschedule(JupyterfutError):
     """Raised by a task that wants to run again, perhaps elsewhere."""
 
 
+class TaskInterrupted(KeyboardInterrupt):
+    """Raised inside a task that was cancelled while it runs (in a worker process; see `Future.cancel`). Nobody waits for the task any more: let it
+    through. `finally` and `with` blocks run, `except Exception` does not catch it; code that ends well on Ctrl-C does so here.
+
+    >>> issubclass(TaskInterrupted, KeyboardInterrupt), issubclass(TaskInterrupted, Exception)
+    (True, False)
+    """
+
+
 class ConfigError(JupyterfutError, ValueError):
     """A setting, in the environment, a file or an argument, that does not exist or cannot be read. The text names where it came from."""
 

@@ -63,7 +63,7 @@ class ThreadGate:
             return True
         if timeout_s is not None and timeout_s <= 0:
             return False
-        with blocking():
+        with blocking(self.open):
             return self._lock.acquire(True, -1 if timeout_s is None else min(timeout_s, threading.TIMEOUT_MAX))
 
 

@@ -15,6 +15,7 @@ from time import perf_counter
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from jupyterfut.errors import TaskInterrupted
 from jupyterfut.ids import Attempt, Key
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class TaskContext:
 class Desk:
     """What one thread of an executor has in hand. The context is made when somebody asks, since few tasks do."""
 
-    __slots__ = ("call", "context", "coroutine", "make_context", "outputs", "start")
+    __slots__ = ("call", "context", "coroutine", "make_context", "outputs", "shot", "start", "stop", "wake")
 
     def __init__(self, make_context: Callable[[Call, bool], TaskContext], outputs: Collector | None = None) -> None:
         self.make_context = make_context
@@ -119,6 +120,16 @@ class Desk:
         self.start = 0.0  # of the call, by `perf_counter`
         self.context: TaskContext | None = None
         self.coroutine: CoroutineType[Any, Any, Any] | None = None  # of an `async def` task
+        # For `interrupting`. Each names the call that it is about, so that it means nothing to the next one.
+        self.stop: Call | None = None  # is to be interrupted, and does not know yet
+        self.shot: Call | None = None  # an exception was raised in it from outside, and may not have arrived
+        self.wake: tuple[Call, Callable[[], object]] | None = None  # waits in our own code: how to end the wait
+
+    def heed(self) -> None:
+        """Raise `TaskInterrupted`, once, if the call is to be interrupted."""
+        if self.stop is not None and self.stop is self.call:
+            self.stop = None
+            raise TaskInterrupted("the task was cancelled")
 
 
 class _Here(threading.local):
@@ -179,8 +190,10 @@ def current_worker() -> Worker | None:
 
 
 @contextmanager
-def blocking() -> Iterator[None]:
+def blocking(wake: Callable[[], object] | None = None) -> Iterator[None]:
     """Around every wait for something that other tasks may have to make: in a task, its place goes to another meanwhile. Elsewhere: nothing.
+
+    `wake()`, from any thread, ends the wait: it is called when the task is to be interrupted, and then this raises `TaskInterrupted`.
 
     >>> with blocking():
     ...     pass
@@ -189,8 +202,20 @@ def blocking() -> Iterator[None]:
     if task is None:
         yield
         return
+    desk = here.desk
     task.block()
+    if wake is None or desk is None or desk.call is None:
+        try:
+            yield
+        finally:
+            task.unblock()
+        return
+    outer = desk.wake
     try:
+        desk.wake = (desk.call, wake)  # first: who stops us after our look finds it
+        desk.heed()
         yield
     finally:
+        desk.wake = outer
         task.unblock()
+        desk.heed()

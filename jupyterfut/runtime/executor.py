@@ -17,6 +17,7 @@ import concurrent.futures
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from queue import SimpleQueue
 from threading import get_ident
 from time import perf_counter
@@ -24,7 +25,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from jupyterfut.core.worker.events import Blocked, Call, Unblocked
-from jupyterfut.errors import Reschedule, SerializationError
+from jupyterfut.errors import Reschedule, SerializationError, TaskInterrupted
 from jupyterfut.ids import Attempt, FunctionId, Key
 from jupyterfut.runtime.context import Desk, TaskContext, here, in_coroutine, started_from
 from jupyterfut.runtime.observer import Row
@@ -91,13 +92,14 @@ class Executor:
     """`nthreads` places and the threads on them. Threads start with the first call that needs them.
 
     `on_actor(call, value)` takes in what a task with `actor=True` has returned, and gives what is to count as its result; in the call's thread.
+    `interrupts`: cancelled calls are interrupted, unless the worker is `local`.
     `profile_s`: how often the profiler looks (0: never), and the length of its slices of time, in seconds.
     `wake()` is called, from any thread, when `outcomes` has got something and nobody was told since the last `take()`.
     """
 
     def __init__(
         self, worker: Worker, client_link: ClientLink, store: Store, nthreads: int, name: str, *, local: bool, wake: Callable[[], None],
-        on_actor: Callable[[Call, Any], Payload], profile_s: tuple[float, float] = (0.0, 1.0),
+        on_actor: Callable[[Call, Any], Payload], profile_s: tuple[float, float] = (0.0, 1.0), interrupts: bool = True,
     ) -> None:
         self.outcomes: deque[Outcome] = deque()
         self.rows: deque[Row] | None = None  #: of calls that ended, when somebody wants them
@@ -128,6 +130,8 @@ class Executor:
         self._on_last_end: Callable[[], object] | None = None
         self._closed = False
         self.desks: dict[int, Desk] = {}  #: by the identity of their threads
+        self._interrupts = interrupts and not local
+        self._interrupter: Any = None  # made for the first call that is to be interrupted
         bottom = Executor._run.__code__  # the frames above this one are the user's
         self.profiler = Profiler([(self.desks, bottom)], self.has_work, f"{name}-profile", *profile_s)
 
@@ -204,6 +208,16 @@ class Executor:
         if self._watched.pop(call.attempt, self) is None:
             self.say("follow", [call.key, "running", self._worker.name, self._worker.address, call.attempt, 0.0])
 
+    def interrupt(self, attempts: list[Attempt]) -> None:
+        """Nobody wants these calls: those that run get a `TaskInterrupted` as soon as they can be reached (`interrupting`). Does nothing in an
+        in-process worker, or where the setting `worker.interrupt` says "no"."""
+        if self._interrupts and not self._closed:
+            if self._interrupter is None:
+                from jupyterfut.runtime.interrupting import Interrupter
+
+                self._interrupter = Interrupter(self.desks, Executor._run.__code__, self._client_link.loop)
+            self._interrupter.interrupt(attempts)
+
     def take(self) -> list[Outcome]:
         """All outcomes so far, in order."""
         self._asleep = True  # before the look at the deque: who appends after it wakes us again
@@ -228,7 +242,7 @@ class Executor:
                 parked.release()
             self._parked.clear()
             for returning in self._returning:
-                returning.release()
+                _let_in(returning)
             self._returning.clear()
             for _ in self._threads:
                 self._queue.put(None)
@@ -281,7 +295,12 @@ class Executor:
                 if job is not None:
                     call, function = job
                     if unstarted.pop(call.attempt, None) is not None:
-                        run(desk, call, function)
+                        try:
+                            run(desk, call, function)
+                            if desk.shot is not None:
+                                self._disarm(desk)
+                        except TaskInterrupted:
+                            self._cut_off(desk, call)
                     del job, call, function
                 elif self._closed:
                     return
@@ -301,7 +320,7 @@ class Executor:
             if self._surplus:
                 self._surplus -= 1
             elif self._returning:
-                self._returning.popleft().release()
+                _let_in(self._returning.popleft())
             else:
                 return True
             if len(self._parked) >= PARKED_LIMIT:
@@ -340,8 +359,21 @@ class Executor:
                 self._queue.put(None)
             else:
                 place.release()
+        desk = here.desk
+        if desk is not None and desk.call is not None:
+            desk.wake = (desk.call, partial(_let_in, place))
+            if desk.stop is desk.call:
+                _let_in(place)
         place.acquire()
+        if desk is not None:
+            desk.wake = None
+        with self._lock:
+            if place in self._returning:  # it was interrupted: it takes a place at once, and will not keep it for long
+                self._returning.remove(place)
+                self._surplus += 1
         self._report(Unblocked(key, attempt))
+        if desk is not None:
+            desk.heed()
 
     def say(self, topic: str, value: Any) -> None:
         """Notify everybody who has subscribed, in order with what the calls here do. From any thread; never blocks."""
@@ -404,6 +436,22 @@ class Executor:
             self._asleep = False
             self._wake()
 
+    def _disarm(self, desk: Desk) -> None:
+        """The call has ended: an interrupt that has not arrived must not reach the next one."""
+        from jupyterfut.runtime.interrupting import disarm
+
+        disarm(desk)
+
+    def _cut_off(self, desk: Desk, call: Call) -> None:
+        """The interrupt came when the call's own code had just ended, in `_run`. No other can come now."""
+        if desk.call is call:  # it is cleared in the moment in which the outcome is told, and not before
+            failure = Failure("TaskInterrupted", "the task was cancelled", None, "", call.key)
+            desk.call = desk.context = None
+            self.outcomes.append(Raised(call.key, call.attempt, failure, 0.0))
+        desk.shot = desk.stop = desk.coroutine = None
+        self._asleep = False
+        self._wake()
+
     def _load(self, call: Call, function: Function) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
         try:
             target = function.target
@@ -454,6 +502,14 @@ class Executor:
 
 
 _NAMES: dict[type, str] = {kind: kind.__name__ for kind in (int, float, str, bytes, bool, type(None), list, tuple, dict, set)}
+
+
+def _let_in(place: threading.Lock) -> None:
+    """Whoever waits for this place goes on."""
+    try:
+        place.release()
+    except RuntimeError:
+        return  # it was interrupted, and goes on already
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

@@ -41,6 +41,7 @@ from jupyterfut.core.worker.events import (
     Fetched,
     FetchFailed,
     FromClient,
+    Interrupt,
     LearnFunctions,
     MemoryShort,
     NotRun,
@@ -182,7 +183,7 @@ class Worker:
         self._data_server.host(self._actors)
         self._executor = Executor(
             self, self.client_link, self._store, self.nthreads, thread_name, local=self._local, wake=self._wake, on_actor=self._actors.born,
-            profile_s=(limits.profile_interval_s, limits.profile_slice_s),
+            profile_s=(limits.profile_interval_s, limits.profile_slice_s), interrupts=limits.interrupt == "yes",
         )  # fmt: skip
         self._executor.profiler.sources.append((self._actors.desks, self._actors.bottom))
         desks = [self._executor.desks, self._actors.desks]
@@ -199,7 +200,7 @@ class Worker:
         )  # fmt: skip
         self._performers: dict[type[Any], Callable[[Any], None]] = {
             Send: self._send, Log: self._log, Connect: self._connect, Beat: self._beat, End: self._end,
-            LearnFunctions: self._learn, DropFunctions: self._drop_functions, Run: self._run, Withdraw: self._withdraw,
+            LearnFunctions: self._learn, DropFunctions: self._drop_functions, Run: self._run, Withdraw: self._withdraw, Interrupt: self._interrupt,
             Watch: self._watch, StoreEffect: self._keep, Drop: self._drop, Fetch: self._fetch, AnswerPut: self._answer_put,
             ToClient: self._to_client, CutClient: self._cut_client,
         }  # fmt: skip
@@ -541,6 +542,9 @@ class Worker:
     def _withdraw(self, effect: Withdraw) -> None:
         withdraw = self._executor.withdraw
         self._handle(Withdrawn(effect.keys, effect.attempts, [withdraw(attempt) for attempt in effect.attempts]))
+
+    def _interrupt(self, effect: Interrupt) -> None:
+        self._executor.interrupt(effect.attempts)
 
     def _story(self, args: dict[str, Any]) -> list[list[Any]]:
         """What the machine's journal says about keys, in seconds since 1970."""

@@ -36,7 +36,7 @@ Row: TypeAlias = tuple[Any, ...]
 class Thread:
     """One call that was handed over: in the run queue, running, or blocked."""
 
-    __slots__ = ("attempt", "blocked", "body", "call", "key", "order", "seceded", "started", "started_at")
+    __slots__ = ("attempt", "blocked", "body", "call", "interrupted", "key", "order", "seceded", "started", "started_at")
 
     def __init__(self, order: ev.Call, call: Call) -> None:
         self.order = order
@@ -47,6 +47,7 @@ class Thread:
         self.started = False
         self.started_at = 0.0
         self.blocked = False
+        self.interrupted = False
         self.seceded = False
 
 
@@ -79,7 +80,8 @@ class SimWorker(Node):
         self.ended = False
         self.performers = {
             Send: self.on_send, Log: self.on_log, ev.Connect: self.on_connect, ev.Beat: self.on_beat, ev.End: self.on_end,
-            ev.LearnFunctions: self.on_learn, ev.DropFunctions: self.on_drop_functions, ev.Run: self.on_run, ev.Withdraw: self.on_withdraw,
+            ev.LearnFunctions: self.on_learn, ev.DropFunctions: self.on_drop_functions,
+            ev.Run: self.on_run, ev.Withdraw: self.on_withdraw, ev.Interrupt: self.on_interrupt,
             ev.Store: self.on_store, ev.Drop: self.on_drop, ev.Fetch: self.on_fetch, ev.AnswerPut: self.on_answer_put,
             ev.ToClient: self.on_to_client, ev.CutClient: self.on_cut_client,
         }  # fmt: skip
@@ -185,6 +187,13 @@ class SimWorker(Node):
             answers.append(taken)
         self._say((ev.Withdrawn, effect.keys, effect.attempts, answers))
 
+    def on_interrupt(self, effect: ev.Interrupt) -> None:
+        """The calls that have started will end with their next pause, as a thread does with the next bytecode of the user's; some never do."""
+        for key, attempt in zip(effect.keys, effect.attempts, strict=True):
+            thread = self.threads.get((key, attempt))
+            if thread is not None and thread.started and self.world.rng.random() < 0.8:
+                thread.interrupted = True
+
     def _start_some(self) -> None:
         while self.run_queue and self.busy < self.plan.nthreads:
             if self.rejoining:
@@ -223,6 +232,9 @@ class SimWorker(Node):
     def _advance(self, thread: Thread, payloads: list[Payload] | None, error: TaskError | None) -> None:
         """Run the thread until it waits for something."""
         assert thread.body is not None
+        if thread.interrupted:
+            thread.interrupted = False
+            payloads, error = None, TaskError("TaskInterrupted", f"{thread.key} was interrupted")
         while True:
             try:
                 pause = thread.body.throw(error) if error is not None else thread.body.send(payloads)

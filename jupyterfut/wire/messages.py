@@ -46,6 +46,8 @@ class Failure(NamedTuple):
     payload: Payload | None
     traceback_text: str  #: the formatted traceback, "" when there is none
     key: Key  #: the task that failed first
+    origin: str = ""  #: whose task that was (`TaskOptions.origin`)
+    through: list[Key] = []  #: the tasks between that one and the one that is told of, the nearest to the failure first; of many the first and last
 
 
 # --- client -> scheduler
@@ -245,6 +247,7 @@ class CancelTasks(NamedTuple):
 
     keys: list[Key]
     attempts: list[Attempt]
+    interrupt: bool = False  #: somebody has said that they shall stop: interrupt a started one
 
 
 class StealTasks(NamedTuple):

@@ -168,7 +168,7 @@ def test_a_chain_is_sent_ahead_and_its_failure_recalls_it() -> None:
     assert list(attempts) == ["a", "b"] or list(attempts) == ["a", "b", "c"]
     c.failed(0, {"a": attempts["a"]})
     (failed,) = c.heard(1, m.KeysFailed)
-    assert sorted(failed.keys) == ["a", "b", "c"] and all(f == BLOB for f in failed.failures)
+    assert sorted(failed.keys) == ["a", "b", "c"] and all(f.payload == BLOB.payload for f in failed.failures)
     cancelled = [key for message in c.heard(100, m.CancelTasks) for key in message.keys]
     assert sorted(cancelled) == [k for k in attempts if k != "a"]
     c.release("a", "b", "c")

@@ -16,6 +16,7 @@ from jupyterfut.core.effects import Close, Effect, LinkBack, LinkLost, Log, Rece
 from jupyterfut.core.journal import Journal
 from jupyterfut.core.scheduler import post
 from jupyterfut.core.scheduler.adaptive import Adaptation
+from jupyterfut.core.scheduler.cancelling import Cancelling
 from jupyterfut.core.scheduler.coord import Coordination
 from jupyterfut.core.scheduler.dispatch import Dispatch
 from jupyterfut.core.scheduler.following import Following
@@ -33,7 +34,6 @@ from jupyterfut.core.scheduler.restarts import Restarts
 from jupyterfut.core.scheduler.retirement import Retirement
 from jupyterfut.core.scheduler.state import (
     ERRED,
-    FORGOTTEN,
     MEMORY,
     PROCESSING,
     RELEASED,
@@ -45,7 +45,6 @@ from jupyterfut.core.scheduler.state import (
     TaskState,
     WorkerState,
     with_member,
-    without_member,
 )
 from jupyterfut.core.scheduler.transitions import Recommendations, Transitions, lacked_input
 from jupyterfut.ids import Key, PeerId
@@ -66,6 +65,8 @@ class SchedulerMachine:
         self.coordination = Coordination(self.state, self.transitions)
         self.members = Members(self.state, self.transitions, self.dispatch, self.coordination)
         self.query = Query(self.state, self.dispatch)
+        self.cancelling = Cancelling(self.state, self.transitions)
+        self.query.ops.update(self.cancelling.ops)
         self.notes = Notes(self.state)
         self.query.ops.update(self.notes.ops)
         self.observing = Observing(self.state)
@@ -102,7 +103,7 @@ class SchedulerMachine:
             m.ForgetFunctions: self._forget_functions,
             m.WantKeys: self._want,
             m.ReleaseKeys: self._release,
-            m.CancelKeys: self._cancel,
+            m.CancelKeys: self.cancelling.cancel,
             m.RetryKeys: self._retry,
             m.FireAndForget: self._fire_and_forget,
             m.Request: self._request,
@@ -385,28 +386,6 @@ class SchedulerMachine:
     def _release(self, client: ClientState, message: m.ReleaseKeys) -> None:
         recommendations: Recommendations = []
         release_many(self.state, self.transitions, client, message.keys, recommendations)
-        self.transitions.settle(recommendations)
-
-    def _cancel(self, client: ClientState, message: m.CancelKeys) -> None:
-        """The tasks and all that stands on them, dependants first. A key that another client wants goes on for that client, unless `force`."""
-        state = self.state
-        closure: dict[TaskState, None] = {task: None for task in map(state.tasks.get, message.keys) if task is not None}
-        for task in (pending := list(closure)):
-            for dependent in task.dependents or ():
-                if dependent not in closure:
-                    closure[dependent] = None
-                    pending.append(dependent)
-        recommendations: Recommendations = []
-        for task in reversed(closure):
-            for owner in task.wanted_by if message.force else task.wanted_by and (client,):
-                if task in owner.wanted:
-                    del owner.wanted[task]
-                    task.wanted_by = without_member(task.wanted_by, owner)
-                    post.append(state, owner.outbox, m.KeysCancelled([task.key], "cancelled"))
-            if task.fire_and_forget:
-                self.transitions.forgotten_fire(task)
-            if not task.needed:
-                recommendations.append((task, RELEASED if task.state != RELEASED else FORGOTTEN))
         self.transitions.settle(recommendations)
 
     def _retry(self, client: ClientState, message: m.RetryKeys) -> None:

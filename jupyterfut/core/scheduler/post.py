@@ -39,7 +39,7 @@ def append(state: State, outbox: Outbox, message: Message) -> None:
             if kind is ReleaseData or kind is KeysPending:
                 last[0].extend(message[0])
                 return
-            if kind is KeysFailed or kind is CancelTasks or kind is StealTasks:
+            if kind is KeysFailed or kind is StealTasks or (kind is CancelTasks and last[2] == message[2]):
                 last[0].extend(message[0])
                 last[1].extend(message[1])
                 return
@@ -132,7 +132,7 @@ def addresses(task: TaskState) -> list[Address]:
 def cancel(state: State, task: TaskState) -> None:
     """Tell the task's worker that this attempt is not wanted any more."""
     assert task.worker is not None
-    append(state, task.worker.outbox, CancelTasks([task.key], [task.attempt]))
+    append(state, task.worker.outbox, CancelTasks([task.key], [task.attempt], state.interrupting))
 
 
 def forget_function(state: State, function: FunctionState) -> None:

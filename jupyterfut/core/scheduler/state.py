@@ -250,8 +250,9 @@ class State:
     """Everything. Changed by `transitions`, `dispatch`, `members` and `machine`; read by all; shown to others by `query` only."""
 
     __slots__ = (
-        "attempts", "away", "clients", "config", "crowded", "dirty", "epoch_s", "functions", "idle", "journal", "next_seq", "now", "open_threads",
-        "parked", "peers", "ready", "restricted", "retained_bytes", "roomy", "tasks", "topics", "touched", "workers", "workers_by_name",
+        "attempts", "away", "clients", "config", "crowded", "dirty", "epoch_s", "functions", "idle", "interrupting", "journal", "next_seq", "now",
+        "open_threads", "parked", "peers", "ready", "restricted", "retained_bytes", "roomy", "tasks", "topics", "touched", "workers",
+        "workers_by_name",
     )  # fmt: skip
 
     parked: Parking  # requests that wait for their answer; made by the machine
@@ -272,6 +273,7 @@ class State:
         self.attempts = 0
         self.next_seq = 0
         self.retained_bytes = 0
+        self.interrupting = False  # what is taken from workers now shall stop, even if it runs
         self.ready = ReadyQueue()  # queued tasks that may run anywhere
         self.restricted: dict[Restriction, ReadyQueue] = {}
         # Workers by what they can take; a worker is in `idle` or `roomy` or neither, `crowded` have more than their threads can run.

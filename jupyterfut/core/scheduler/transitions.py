@@ -130,7 +130,7 @@ class Transitions:
             if at == RELEASED:
                 recommendations.append((dependency, WAITING))
             elif at == ERRED:
-                failure = dependency.failure
+                failure = passed_on(dependency)
         task.missing = missing
         task.state = WAITING
         if failure is not None:
@@ -339,9 +339,13 @@ class Transitions:
     def _failed(self, task: TaskState, recommendations: Recommendations) -> None:
         failure = task.failure
         assert failure is not None, task
+        if failure.key == task.key and failure.origin != task.options.origin:
+            failure = task.failure = failure._replace(origin=task.options.origin)
         task.state = ERRED
         for client in task.wanted_by:
             post.append(self.state, client.outbox, KeysFailed([task.key], [failure]))
+        if task.dependents:
+            failure = passed_on(task)
         for dependent in task.dependents or ():
             if dependent.state in (WAITING, QUEUED) or (dependent.state == PROCESSING and dependent.ahead):
                 dependent.failure = failure
@@ -460,6 +464,21 @@ class Transitions:
                 recommendations.append((task, WAITING))
             else:
                 recommendations.append((task, RELEASED))
+
+
+THROUGH = 8
+"""Of so many tasks between a failure and who hears of it each is named; of more, the first and last."""
+
+
+def passed_on(task: TaskState) -> Failure | None:
+    """The failure of a task, as those that stand on it get it: with the way that it came."""
+    failure = task.failure
+    if failure is None or failure.key == task.key:
+        return failure
+    through = failure.through
+    if len(through) >= THROUGH:
+        through = [*through[: THROUGH // 2], Key("..."), *through[len(through) - THROUGH // 2 + 2 :]]
+    return failure._replace(through=[*through, task.key])
 
 
 def lacked_input(task: TaskState) -> bool:

@@ -227,6 +227,13 @@ class Withdraw(NamedTuple):
     attempts: list[Attempt]
 
 
+class Interrupt(NamedTuple):
+    """Nobody wants these calls, and they shall stop: let those that have started end soon, if that can be done. Their own answer comes as always."""
+
+    keys: list[Key]
+    attempts: list[Attempt]
+
+
 # --- effects: data
 
 
@@ -282,6 +289,6 @@ class CutClient(NamedTuple):
 
 WorkerEffect: TypeAlias = (
     Send | Log | Connect | Beat | End
-    | LearnFunctions | DropFunctions | Run | Withdraw
+    | LearnFunctions | DropFunctions | Run | Withdraw | Interrupt
     | Store | Drop | Fetch | AnswerPut | Watch | ToClient | CutClient
 )  # fmt: skip

@@ -43,6 +43,7 @@ from jupyterfut.core.worker.events import (
     Fetched,
     FetchFailed,
     FromClient,
+    Interrupt,
     LearnFunctions,
     MemoryShort,
     NotRun,
@@ -315,7 +316,12 @@ class WorkerMachine:
         return None
 
     def _on_cancel(self, message: CancelTasks, now: float) -> None:
-        transitions.leave(self, self._current(message.keys, message.attempts), "cancelled", now)
+        tasks = self._current(message.keys, message.attempts)
+        transitions.leave(self, tasks, "cancelled", now)
+        if message.interrupt:
+            handed = [task for task in tasks if task.attempt in self.slots.busy]
+            if handed:  # those that could be withdrawn are gone when this is performed
+                self.effects.append(Interrupt([task.key for task in handed], [task.attempt for task in handed]))
 
     def _on_steal(self, message: StealTasks, now: float) -> None:
         given: list[Task] = []
