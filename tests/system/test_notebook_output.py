@@ -210,6 +210,104 @@ def test_listeners_hear_of_the_end_of_each_cell(kernel: Watched) -> None:
     assert kernel.run("print([name for _, name in heard], len({number for number, _ in heard}))") == "['NoneType', 'ZeroDivisionError'] 2\n"
 
 
+# --- with real tasks
+
+
+def iopub_bytes(kernel: Watched, code: str) -> tuple[int, int]:
+    """What a cell costs on the kernel's iopub channel, in bytes and messages, until it is done."""
+    before = len(kernel.messages)
+    kernel.cell(textwrap.dedent(code))
+    messages = kernel.messages[before:]
+    return sum(len(part) for message in messages for part in kernel.client.session.serialize(message)), len(messages)
+
+
+@pytest.fixture(scope="module")
+def cluster(shared: Watched) -> Watched:
+    shared.cell("from jupyterfut import as_completed\nlocal, client = client, Client(n_workers=2, threads_per_worker=1)")
+    return shared
+
+
+def test_a_megabyte_costs_little_more_than_a_megabyte(cluster: Watched) -> None:
+    cluster.messages.clear()
+    code = """
+    def talk():
+        for n in range(12_500):
+            print(f"{n:>79}")
+    client.submit(talk, pure=False).result()
+    """
+    nbytes, messages = iopub_bytes(cluster, code)
+    text = "".join(one["content"]["text"] for one in cluster.messages if one["msg_type"] == "stream")
+    assert text == "".join(f"{n:>79}\n" for n in range(12_500))
+    assert nbytes < 1_100_000
+    assert messages < 60
+
+
+def test_a_bar_of_ten_thousand_steps_costs_little(cluster: Watched) -> None:
+    code = """
+    def bar():
+        import sys, time
+        for n in range(10_000):
+            sys.stderr.write(f"\\r{n / 100:6.2f} % " + "#" * (n // 200))
+        sys.stderr.write("\\n")
+    client.submit(bar, pure=False).result()
+    """
+    nbytes, _ = iopub_bytes(cluster, code)
+    assert nbytes < 50_000
+
+
+def test_a_cell_that_waits_for_its_tasks_has_what_they_said(cluster: Watched) -> None:
+    cluster.messages.clear()
+    code = """
+    def outer(n):
+        from jupyterfut import get_client
+        print("outer", n)
+        get_client().submit(print, "inner", n, pure=False).result()
+        return n
+    print("begin")
+    for done in as_completed(client.map(outer, range(3), pure=False)):
+        done.result()
+    print("end")
+    """
+    cell = cluster.cell(textwrap.dedent(code))
+    ((name, text),) = cluster.outputs(cell)
+    lines = text.splitlines()
+    assert (name, lines[0], lines[-1]) == ("stdout", "begin", "end")
+    assert sorted(lines[1:-1]) == [*(f"inner {n}" for n in range(3)), *(f"outer {n}" for n in range(3))]
+
+
+def test_jupyterfuts_print_and_warn_find_the_cell(cluster: Watched) -> None:
+    cluster.messages.clear()
+    code = """
+    import jupyterfut
+    def say_it():
+        print("one")
+        jupyterfut.print("two")
+        print("three")
+        jupyterfut.warn("four")
+    first = client.submit(say_it, pure=False, workers="1")
+    """
+    first = cluster.cell(textwrap.dedent(code))
+    second = cluster.cell("first.result()\nprint(first.log)")
+    cluster.until_shown(first, "stream")
+    while not any("four" in text for _, text in cluster.outputs(first)):
+        cluster.until(lambda one: one["msg_type"] == "stream")
+    assert dict(cluster.outputs(first))["stdout"] == "one\ntwo\nthree\n"
+    assert cluster.outputs(second) == [("stdout", "one\ntwo\nthree\n\n")]
+
+
+def test_an_asynchronous_client_in_a_notebook(cluster: Watched) -> None:
+    cluster.messages.clear()
+    code = """
+    other = await Client(client.cluster, asynchronous=True, set_as_default=False)
+    print("begin")
+    await other.submit(print, "from a task", pure=False)
+    print("end")
+    await other.close()
+    """
+    assert cluster.outputs(cluster.cell(textwrap.dedent(code))) == [("stdout", "begin\nfrom a task\nend\n")]
+    cluster.cell("client.close()\nclient = local")
+
+
 def test_nothing_is_left_unread(kernel: Watched) -> None:
     with pytest.raises(queue.Empty):
         kernel.client.get_iopub_msg(timeout=0.2)
