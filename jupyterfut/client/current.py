@@ -40,6 +40,17 @@ def register(client: Client, default: bool) -> None:
     del earlier  # outside of the lock, since this may be the end of that client
 
 
+def make_default(client: Client) -> None:
+    """From now on this open client is what `get_client()` and `default_client()` give. Never blocks."""
+    with _lock:
+        earlier = list(_latest)
+        if _open.pop(id(client), None) is not None:  # to the end of the order
+            _open[id(client)] = weakref.ref(client)
+        client.set_as_default = True
+        _latest[:] = [client]
+    del earlier  # outside of the lock, since this may be the end of that client
+
+
 def unregister(client: Client) -> None:
     """A client was closed."""
     with _lock:

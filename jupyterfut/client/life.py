@@ -496,9 +496,15 @@ def _finish(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, None
 _ending: set[asyncio.Task[None]] = set()
 
 
+before_goodbyes: list[Callable[[], object]] = []
+"""To be called when the interpreter ends, before open clients say goodbye. Nothing here may block."""
+
+
 @atexit.register
 def _close_all() -> None:
     """Clients that are open when the interpreter ends say goodbye, and end the clusters that they started."""
+    for call in before_goodbyes:
+        call()
     for client in current.open_clients():
         if not client._asynchronous:
             client.close(timeout=10)

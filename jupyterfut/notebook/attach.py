@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from jupyterfut.client import origins
 from jupyterfut.client import output as client_output
+from jupyterfut.deploy.kernel import kernel_identity
 from jupyterfut.notebook import current
 from jupyterfut.notebook.current import Cell
+from jupyterfut.notebook.holdings import Telling
 from jupyterfut.notebook.output import Page
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ class Attached:
     def __init__(self, shell: Any) -> None:
         self.shell = shell
         self.page = Page(shell)
+        identity = kernel_identity()
+        self.telling = Telling(shell, identity) if identity is not None else None
 
     def take(self) -> None:
         """Begin: the cell that runs right now is the first."""
@@ -47,6 +51,9 @@ class Attached:
             current.begin(request, self.shell.execution_count)
         origins.cell_of_call = self._cell_of_first_call
         client_output.sink = self.page
+        if self.telling is not None:
+            on_cell_start(self.telling.cell_began)
+            on_cell_end(self.telling.cell_ended)
 
     def leave(self) -> None:
         """End, as if it had never been there."""
@@ -55,6 +62,9 @@ class Attached:
         origins.cell_of_call = None
         client_output.sink = None
         self.page.close()
+        if self.telling is not None:
+            off(self.telling.cell_began)
+            off(self.telling.cell_ended)
         current.forget()
 
     def _begins(self, info: Any) -> None:
@@ -99,6 +109,9 @@ def attach(client: Client | None = None) -> None:
         if _attached is None and shell is not None:
             _attached = Attached(shell)
             _attached.take()
+        attached = _attached
+    if client is not None and attached is not None and attached.telling is not None:
+        attached.telling.client_came(client)
 
 
 def detach() -> None:
