@@ -181,17 +181,18 @@ def open_lab(options: list[str]) -> int:
 
 
 def find_notebook() -> Path:
-    """The first notebook: of the source tree; or, of an installed package, a copy in the current directory that the reader may change."""
+    """The first notebook: of the source tree; or, of an installed package, a copy in the current directory that the reader may change, with the others."""
     home = source_tree()
     if home is not None:
         return home / "notebooks" / NOTEBOOK
     packed = Path(work.__file__).parent.parent / "lessons" / NOTEBOOK
     if not packed.exists():
         raise JupyterfutError(f"the notebook {NOTEBOOK} did not come with this installation; it is in the project's repository, under notebooks/")
-    copy = Path.cwd() / NOTEBOOK
-    if not copy.exists():
-        shutil.copyfile(packed, copy)
-    return copy
+    for lesson in sorted(packed.parent.glob("*.ipynb")):
+        copy = Path.cwd() / lesson.name
+        if not copy.exists():
+            shutil.copyfile(lesson, copy)
+    return Path.cwd() / NOTEBOOK
 
 
 def source_tree() -> Path | None:

@@ -145,11 +145,14 @@ def test_lab_opens_the_notebook(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     package = tmp_path / "site" / "jupyterfut"
     (package / "lessons").mkdir(parents=True)
     (package / "lessons" / demo.NOTEBOOK).write_text("{}")
+    (package / "lessons" / "02-another.ipynb").write_text("{}")
+    (tmp_path / "02-another.ipynb").write_text("the reader has changed it")
     monkeypatch.setattr(demo_work, "__file__", str(package / "cli" / "demo_work.py"))
     monkeypatch.chdir(tmp_path)
     assert demo.main(["--lab"]) == 0
     assert commands[1][3] == str(tmp_path / demo.NOTEBOOK)
     assert (tmp_path / demo.NOTEBOOK).read_text() == "{}"
+    assert (tmp_path / "02-another.ipynb").read_text() == "the reader has changed it"
 
 
 @pytest.mark.parametrize("arguments", [["--workers", "0"], ["--quick", "--all"], ["--bogus"], ["--", "--no-browser"]])
