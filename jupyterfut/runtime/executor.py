@@ -446,6 +446,8 @@ class Executor:
         """The interrupt came when the call's own code had just ended, in `_run`. No other can come now."""
         if desk.call is call:  # it is cleared in the moment in which the outcome is told, and not before
             failure = Failure("TaskInterrupted", "the task was cancelled", None, "", call.key)
+            if desk.outputs is not None:
+                desk.outputs.end(call, 0.0)
             desk.call = desk.context = None
             self.outcomes.append(Raised(call.key, call.attempt, failure, 0.0))
         desk.shot = desk.stop = desk.coroutine = None
