@@ -53,7 +53,8 @@ def run(command: list[str], directory: Path, environment: dict[str, str]) -> str
 @pytest.fixture
 def registry() -> None:
     """Skips where pip reaches no registry: without one nothing can be installed, here or anywhere."""
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--no-deps", "--ignore-installed", "--retries", "0", "--timeout", "10", "hatchling"]
+    options = "install --quiet --dry-run --no-deps --ignore-installed --retries 0 --timeout 10"
+    command = [sys.executable, "-m", "pip", *options.split(), "hatchling"]
     if subprocess.run(command, capture_output=True, check=False).returncode != 0:
         pytest.skip("pip reaches no package registry from here, and Binder's environment is installed from one")
 
