@@ -28,7 +28,8 @@ BUILTIN: dict[str, dict[str, str]] = {
     },
     "transports": {},
     "graphs": {verb: f"jupyterfut.adapters.dask:{verb}" for verb in ("compute", "persist", "get")},
-    "notebook": {"attach": "jupyterfut.notebook.attach:attach"},
+    "notebook": {"attach": "jupyterfut.notebook.attach:attach", "show": "jupyterfut.notebook.live:show"},
+    "showing": {"default": "jupyterfut.client.showing:show_live"},
     "executors": {"concurrent": "jupyterfut.adapters.concurrent:ClientExecutor"},
 }
 """What the project itself plugs in: group -> name -> "module:attribute". Names, not imports."""

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from jupyterfut.client.current import client_for
 from jupyterfut.client.eventual import Eventual
 from jupyterfut.client.futures import Future
+from jupyterfut.client.showing import Showing
 from jupyterfut.client.timeouts import Timeout
 from jupyterfut.ids import Address, Key
 from jupyterfut.serde.futures import found
+from jupyterfut.views.snapshots import ActorView
 
 if TYPE_CHECKING:
     from jupyterfut.client.actor_calls import CallRecord
@@ -72,7 +74,7 @@ class ActorFuture(Eventual):
         return "<ActorFuture>"
 
 
-class Actor:
+class Actor(Showing):
     """A stand-in for an object that lives on a worker: the result of a task that was submitted with `actor=True`.
 
     Calling a method returns an `ActorFuture` at once. Calls of one caller run in the order in which they were made, one at a time; `async def`
@@ -163,6 +165,20 @@ class Actor:
 
     def __repr__(self) -> str:
         return f"<Actor: {self._actor_class}, key={self._actor_future.key}>"
+
+    def _repr_html_(self) -> str:
+        from jupyterfut.views import html
+
+        return html.actor(self._actor_view(), static=self._actor_future._client._static_display)
+
+    def _actor_view(self) -> ActorView:
+        """What is known of it here. Asks nobody."""
+        record = self._actor_future._record
+        lost = record.status in ("lost", "cancelled", "error")
+        names = [sorted(name for name in names if not name.startswith("_")) for names in (self._actor_methods, self._actor_attributes)]
+        return ActorView(
+            self._actor_class, record.key, "lost" if lost else "running", self._actor_address, tuple(names[0]), tuple(names[1]), record.reason or ""
+        )
 
 
 class ActorMethod:

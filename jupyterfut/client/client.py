@@ -11,12 +11,14 @@ from typing import Any
 
 from jupyterfut.client import current, info
 from jupyterfut.client.administration import Administration
+from jupyterfut.client.future_list import FutureList
 from jupyterfut.client.futures import Future, futures_within
 from jupyterfut.client.gather import Errors
 from jupyterfut.client.graphs import Graphs
 from jupyterfut.client.latches import Answer, LoopGate
 from jupyterfut.client.life import ClientLife, is_running
 from jupyterfut.client.placing import Placing
+from jupyterfut.client.showing import Showing
 from jupyterfut.client.submit import DEFAULT_OPTIONS, make_options
 from jupyterfut.client.talking import TalkingBack
 from jupyterfut.client.timeouts import Deadline, Timeout
@@ -27,7 +29,7 @@ from jupyterfut.views import text
 from jupyterfut.views.snapshots import ClientView, ClusterView, WorkerView
 
 
-class Client(Placing, Administration, TalkingBack, Graphs, ClientLife):
+class Client(Showing, Placing, Administration, TalkingBack, Graphs, ClientLife):
     """A connection to a cluster, for submitting work and holding its results as futures.
 
     address: where the scheduler is: "tcp://host:port", "tls://host:port"; the name of a cluster that runs on this machine; a cluster object; a
@@ -114,8 +116,9 @@ class Client(Placing, Administration, TalkingBack, Graphs, ClientLife):
         pure: bool = True,
         batch_size: int | None = None,
         **kwargs: Any,
-    ) -> list[Future]:
-        """Have `func` called on the elements of the iterables, as the builtin `map` does (up to the shortest); returns a list of futures in order.
+    ) -> FutureList:
+        """Have `func` called on the elements of the iterables, as the builtin `map` does (up to the shortest); returns a list of futures in order
+        (a `FutureList`: a list that shows itself, in a notebook, as a strip of states that moves).
 
         Takes generators, ranges, arrays; a million elements are fine. `kwargs` are the same for every call. Rows leave in chunks of at most
         `batch_size`, so that the first tasks run while the iterables are still being read. key: a prefix for the keys, or one for each call. The

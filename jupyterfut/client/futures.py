@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from jupyterfut.client.eventual import Eventual
 from jupyterfut.client.outcomes import value_of
 from jupyterfut.client.output import log_of
+from jupyterfut.client.showing import Showing
 from jupyterfut.client.timeouts import Timeout
 from jupyterfut.core.client import events as ev
 from jupyterfut.core.client.state import Record
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from jupyterfut.client.client import Client
 
 
-class Future(Eventual):
+class Future(Showing, Eventual):
     """A task's result, present or to come. Made by `Client.submit`, `map`, `scatter`; `Future(key, client)` refers to a task that somebody else
     submitted.
 
@@ -81,11 +82,12 @@ class Future(Eventual):
         the first one was submitted from.
 
         >>> from jupyterfut import Client
-        >>> with Client(n_workers=1) as client:
-        ...     future = client.submit(print, "hello from the cluster", pure=False)
+        >>> with Client(processes=False) as client:
+        ...     future = client.submit(print, "hello from a task", pure=False)
         ...     future.result()
         ...     future.log
-        'hello from the cluster\\n'
+        hello from a task
+        'hello from a task\\n'
         """
         return log_of(self._client._session, self._record)
 

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jupyterfut import serde
 from jupyterfut.client.eventual import Eventual
+from jupyterfut.client.future_list import FutureList
 from jupyterfut.client.futures import Future
 from jupyterfut.client.latches import Countdown, LoopGate, ThreadGate
 from jupyterfut.client.outcomes import error_of, value_of
 from jupyterfut.client.timeouts import Deadline, Timeout
+from jupyterfut.core.client import events as ev
 from jupyterfut.core.client.state import Record
-from jupyterfut.errors import ConnectionFailed, LostData, TimeoutError  # noqa: A004
+from jupyterfut.errors import ConnectionFailed, LostData, TaskInterrupted, TimeoutError  # noqa: A004
 from jupyterfut.ids import Address, Key
 from jupyterfut.wire.messages import DataSent
 from jupyterfut.wire.payload import Payload
@@ -56,11 +58,22 @@ class Gathering:
                 if fail_fast and _one_failed(records):  # it failed before we watched, so nobody will tell us
                     return
                 opened = gate.wait(deadline.left())
+            except TaskInterrupted:
+                self._stop(records)
+                raise
             finally:
                 if not opened or fail_fast:
                     session.unwatch(records, countdown)
             if not opened:
                 raise _too_late(records, deadline)
+
+    def _stop(self, records: list[Record]) -> None:
+        """The task that waits for these was cancelled: they are cancelled with it, unless somebody else here has them."""
+        session = self._client._session
+        with session.lock:
+            alone = [record for record in records if record.status == "pending" and record.references == 1]
+        if alone and session.closed is None:
+            session.post(ev.Cancel(alone, False, "the task that waited for it was cancelled"))
 
     async def until_done_async(self, records: list[Record], timeout: Timeout | Deadline, fail_fast: bool = False) -> None:
         """The same in a coroutine, in any loop."""
@@ -101,6 +114,9 @@ class Gathering:
             opened = False
             try:
                 opened = gate.wait(None if deadline.at is None else deadline.left())
+            except TaskInterrupted:
+                self._stop([record])
+                raise
             finally:
                 if not opened:
                     session.unwatch([record], gate)
@@ -126,7 +142,7 @@ class Gathering:
 
     def gather(self, nested: Any, errors: Errors, timeout: Timeout) -> Any:
         """Values in the shape of `nested`. Blocks."""
-        if type(nested) is list and set(map(type, nested)) == {Future}:
+        if type(nested) in (list, FutureList) and set(map(type, nested)) == {Future}:
             futures: list[Eventual] = nested
             fill: Callable[[dict[Record, Any], Errors], Any] | None = None
         else:
@@ -287,7 +303,7 @@ def _unpack(nested: Any) -> tuple[list[Eventual], Callable[[dict[Record, Any], E
 def _collect(item: Any, futures: list[Eventual]) -> None:
     if isinstance(item, Eventual):
         futures.append(item)
-    elif type(item) in (list, tuple, set, frozenset) or _is_namedtuple(item):
+    elif type(item) in (list, FutureList, tuple, set, frozenset) or _is_namedtuple(item):
         for part in item:
             _collect(part, futures)
     elif type(item) is dict:
@@ -299,8 +315,8 @@ def _filled(item: Any, values: dict[Record, Any]) -> Any:
     if isinstance(item, Eventual):
         return values.get(item._record, _SKIPPED)
     kind = type(item)
-    if kind in (list, tuple, set, frozenset):
-        return kind([value for part in item if (value := _filled(part, values)) is not _SKIPPED])
+    if kind in (list, FutureList, tuple, set, frozenset):
+        return (list if kind is FutureList else kind)([value for part in item if (value := _filled(part, values)) is not _SKIPPED])
     if _is_namedtuple(item):
         return kind(*[None if (value := _filled(part, values)) is _SKIPPED else value for part in item])
     if kind is dict:

@@ -15,6 +15,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jupyterfut import serde
+from jupyterfut.client.future_list import FutureList
 from jupyterfut.client.futures import Future
 from jupyterfut.client.outcomes import exception_of
 from jupyterfut.client.submit import feed, worker_names
@@ -51,7 +52,7 @@ class Scattering:
     def prepare(self, data: Any, hash: bool) -> tuple[list[Item], Callable[[], Any]]:  # noqa: A002  # the name that users of dask.distributed know
         """Pickle, in the caller's thread. Returns the values that have to travel, and how to make the answer once they have. Raises
         SerializationError."""
-        kind = type(data)
+        kind = list if type(data) is FutureList else type(data)
         if kind is dict:
             for key in data:
                 if not isinstance(key, str):

@@ -68,6 +68,7 @@ class Session:
         self.local = False  # objects travel by reference
         self.listeners: dict[str, tuple[Callable[[Any], object], ...]] = {}  # to notices, by topic
         self.at_welcome: list[Callable[[], object]] = []  # to be called, on the loop, when a scheduler has forgotten us and begins anew
+        self.at_reopening: list[Callable[[list[Record]], object]] = []  # to be called, on the loop, with records that are pending again
         self.at_end: list[Callable[[str], object]] = []  # to be called, on the loop, when the session is over, with the reason
         self._performers: dict[type, Callable[[Any], None]] = {
             ev.Resolved: self._perform_resolved,
@@ -232,6 +233,9 @@ class Session:
                     if type(item) is str:
                         effects += self.machine.handle(ev.DropFunction(FunctionId(item)), now)
         self.perform(effects)
+        for record in records:
+            if record.waiters and record.references <= 0:
+                _tell_released(record)
 
     def drain_commands(self) -> None:
         """The same without the deaths."""
@@ -359,7 +363,9 @@ class Session:
                     logger.exception("telling somebody that %s is %s", record.key, record.status)
 
     def _perform_reopened(self, effect: ev.Reopened) -> None:
-        """Nobody waits for this: who meets the record finds it pending."""
+        """Who meets these records finds them pending; who shows them is told."""
+        for tell in self.at_reopening:
+            tell(effect.records)
 
     def _perform_answered(self, effect: ev.Answered) -> None:
         effect.asker(effect.value, effect.failure)
@@ -410,6 +416,14 @@ def _joins(last: Any, tell: ev.Tell) -> bool:
     last.message.topics.append(tell.topic)
     last.message.values.append(tell.value)
     return True
+
+
+def _tell_released(record: Record) -> None:
+    """The last future of a pending task has died. Whoever waits holds a future; but some only look on (waiters with a method `released`)."""
+    for waiter in record.waiters or ():
+        released = getattr(waiter, "released", None)
+        if released is not None:
+            released(record)
 
 
 def _keep(value: Any) -> None:

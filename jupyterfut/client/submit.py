@@ -18,6 +18,7 @@ from hashlib import blake2b
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 
+from jupyterfut.client.future_list import FutureList
 from jupyterfut.client.futures import Future
 from jupyterfut.core.client import events as ev
 from jupyterfut.core.client.state import Record
@@ -304,7 +305,7 @@ class Submitting:
         pure: bool,
         options: TaskOptions,
         batch_size: int | None,
-    ) -> list[Future]:
+    ) -> FutureList:
         """A future for each call, in order."""
         if not callable(func):
             raise TypeError(f"map takes a function and iterables: {func!r} is not callable"[:500])
@@ -318,12 +319,13 @@ class Submitting:
         prefix, keys = _given_keys(key, form.name)
         # One iterable: its items are the calls' only argument, and no tuples are made for them.
         items: Iterator[Any] = iter(columns[0]) if len(columns) == 1 else zip(*columns, strict=False)
-        futures: list[Future] = []
+        futures = FutureList()
+        extend = list.extend
         size = _FIRST_CHUNK
         try:
             while chunk := list(islice(items, min(size, batch_size or _CHUNK))):
                 with _no_collections():
-                    futures += self._chunk(form, prefix, chunk, len(columns) == 1, kwargs, keys, pure, options)
+                    extend(futures, self._chunk(form, prefix, chunk, len(columns) == 1, kwargs, keys, pure, options))
                 size = min(size * 4, _CHUNK)
         finally:
             if form.passing:

@@ -211,6 +211,13 @@ class Cluster:
 
         return html.cluster(self.snapshot(), static=config.settings().notebook.display == "static")
 
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """Text and HTML, for whatever shows objects as Jupyter does."""
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
+
+    def _ipython_display_(self) -> None:
+        plugins.load("showing")(self)
+
 
 async def _nothing() -> None:
     """There is nothing to wait for."""

@@ -159,13 +159,19 @@ class _Search:
                 if kind is dict:
                     self.done[id(value)] = dict(zip(value, new, strict=True))
                 elif kind in _CONTAINERS:
-                    self.done[id(value)] = kind(new)
+                    self.done[id(value)] = _CONTAINERS[kind](new)
                 else:
                     self.done[id(value)] = kind.__new__(kind, *new)
         return self.done[id(value)]
 
 
-_CONTAINERS = frozenset({list, tuple, set, frozenset, dict})
+_CONTAINERS: dict[type, Any] = {kind: kind for kind in (list, tuple, set, frozenset, dict)}
+"""Types whose elements are searched: what a copy of one is."""
+
+
+def list_like(kind: type[list[Any]]) -> None:
+    """Lists of this type are treated as plain lists. (Other subclasses of containers are opaque values.)"""
+    _CONTAINERS[kind] = list
 
 
 def loads_call(payload: Payload, dep_values: Sequence[Any] = ()) -> tuple[tuple[Any, ...], dict[str, Any]]:

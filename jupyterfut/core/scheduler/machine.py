@@ -32,6 +32,7 @@ from jupyterfut.core.scheduler.query import Query
 from jupyterfut.core.scheduler.replicas import Replicas
 from jupyterfut.core.scheduler.restarts import Restarts
 from jupyterfut.core.scheduler.retirement import Retirement
+from jupyterfut.core.scheduler.roster import Roster
 from jupyterfut.core.scheduler.state import (
     ERRED,
     MEMORY,
@@ -80,7 +81,8 @@ class SchedulerMachine:
         self.query.late_ops.update(self.coordination.late_ops)
         self.nannies = Nannies(self.state)
         self.plugins = Plugins(self.state, self.nannies)
-        self.members.on_join, self.members.on_leave = self.plugins.joined, self.plugins.left
+        self.roster = Roster(self.state)
+        self.members.on_join, self.members.on_leave = self._worker_joined, self._worker_left
         restarts = Restarts(self.state, self.transitions, self.nannies)
         restarts.on_restart = self.notebooks.forget_all
         for part in (self.nannies, self.plugins, restarts):
@@ -582,6 +584,15 @@ class SchedulerMachine:
 
     def _worker_heartbeat(self, worker: WorkerState, message: m.Heartbeat) -> None:
         worker.metrics = message.metrics
+        self.roster.seen(worker)
+
+    def _worker_joined(self, worker: WorkerState) -> None:
+        self.plugins.joined(worker)
+        self.roster.seen(worker)
+
+    def _worker_left(self, worker: WorkerState) -> None:
+        self.plugins.left(worker)
+        self.roster.left(worker)
 
     def _as_client(self, worker: WorkerState, message: m.AsClient) -> None:
         inner = message.message
