@@ -21,7 +21,7 @@ from jupyterfut.ids import Attempt, Key
 if TYPE_CHECKING:
     from jupyterfut.core.worker.events import Call
     from jupyterfut.runtime.client_link import ClientLink
-    from jupyterfut.runtime.output.collector import Collector
+    from jupyterfut.runtime.output.collector import Collector, TaskOutput
     from jupyterfut.runtime.worker_server import Worker
 
 
@@ -111,11 +111,12 @@ class TaskContext:
 class Desk:
     """What one thread of an executor has in hand. The context is made when somebody asks, since few tasks do."""
 
-    __slots__ = ("call", "context", "coroutine", "make_context", "outputs", "shot", "start", "stop", "wake")
+    __slots__ = ("call", "context", "coroutine", "make_context", "outputs", "shot", "start", "stop", "wake", "written")
 
     def __init__(self, make_context: Callable[[Call, bool], TaskContext], outputs: Collector | None = None) -> None:
         self.make_context = make_context
         self.outputs = outputs  # where what the task prints and displays is collected
+        self.written: tuple[Call, TaskOutput] | None = None  # it has printed something
         self.call: Call | None = None
         self.start = 0.0  # of the call, by `perf_counter`
         self.context: TaskContext | None = None

@@ -42,10 +42,18 @@ def output_of_task() -> TaskOutput | None:
                 return _somebody() if _own_process and not _aside.depth else None
             key, origin, collector = desk.call.key, desk.call.origin, desk.outputs
     else:
-        key, origin, collector = desk.call.key, desk.call.origin, desk.outputs
+        call, written = desk.call, desk.written
+        if written is not None and written[0] is call and written[1].origin == call.origin and not _aside.depth:  # an actor's call is one for all
+            return written[1]
+        key, origin, collector = call.key, call.origin, desk.outputs
+        if origin and collector is not None and collector.at_once and not _aside.depth:
+            output = collector.of(key, origin)
+            desk.written = (call, output)
+            return output
+        return None
     if not origin or collector is None or not collector.at_once or _aside.depth:
         return None
-    return collector.open.get((key, origin)) or collector.of(key, origin)
+    return collector.of(key, origin)
 
 
 def newest_task() -> TaskOutput | None:

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from jupyterfut.runtime.context import here
 from jupyterfut.runtime.output.parts import PART_BYTES, Allowance, Gap, Kind, Part, Parts, cut, display_size
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ _FORGET_S = 10.0
 class TaskOutput:
     """What one task (or the calls of one actor, for one caller) puts out."""
 
-    __slots__ = ("_allowance", "_collector", "_ended", "_gap", "_in_line", "_parts", "figures", "key", "origin", "touched_at")
+    __slots__ = ("_allowance", "_collector", "_ended", "_gap", "_in_line", "_lock", "_parts", "figures", "key", "origin", "touched_at")
 
     def __init__(self, collector: Collector, key: str, origin: str) -> None:
         self.key = key
@@ -52,6 +53,7 @@ class TaskOutput:
         self.touched_at = monotonic()
         self.figures: OrderedDict[Any, Any] | None = None  #: for `pyplot`: the figures of this task, by number
         self._collector = collector
+        self._lock = collector.lock
         self._parts = Parts()
         self._gap: Gap | None = None
         self._ended = False
@@ -61,19 +63,25 @@ class TaskOutput:
     def write(self, kind: Kind, text: str) -> None:
         """The task has written this."""
         if text:
-            with self._collector.lock:
-                self._parts.add_text(kind, text)
-                self._added()
+            with self._lock:
+                parts = self._parts
+                if parts.kind is kind:  # as `add_text` does: most of all calls
+                    parts.pieces.append(text)
+                    parts.size += len(text)
+                else:
+                    parts.add_text(kind, text)
+                if parts.size >= GATHERED_CHARS or self._ended or not self._collector.woken:
+                    self._added()
 
     def display(self, data: dict[str, Any], metadata: dict[str, Any], *, display_id: str | None = None, update: bool = False) -> None:
         """The task shows this MIME bundle, which nobody changes any more."""
-        with self._collector.lock:
+        with self._lock:
             self._parts.add_display(data, metadata, display_id, update, display_size(data))
             self._added()
 
     def clear(self, wait: bool) -> None:
         """What the task has put out so far is to go."""
-        with self._collector.lock:
+        with self._lock:
             self._parts.add_clear(wait)
             self._added()
 
@@ -89,7 +97,7 @@ class TaskOutput:
     def flush(self, *, last: bool = False) -> None:
         """Say what waits. `last`: the task has ended, so what was kept of the end of a flood is said, too, and if it ended in the middle of a line,
         that it did."""
-        with self._collector.lock:
+        with self._lock:
             self._ended = last
             self.touched_at = now = monotonic()
             parts = self._allowed(*self._parts.take(), now)
@@ -112,16 +120,18 @@ class TaskOutput:
         free = collector.free(self._allowance, now)
         before: list[Part] = []
         if self._gap is not None:
-            if free < collector.at_once / _REFILL_PARTS:  # less than a second's worth: a line about missing lines is not to follow the other
+            if free < collector.at_once / _REFILL_PARTS:  # less than a second's worth
                 self._gap.add(parts)
+                self._allowance.waste(size)
                 return []
             before = self._gap.end()
             self._gap = None
         if size > free:
-            parts, rest = cut(parts, free)
+            parts, rest, skipped = cut(parts, free)
             self._gap = Gap()
-            self._gap.add(rest)
+            self._gap.add(rest, skipped)
             size = sum(map(_size, parts))
+            parts += self._gap.begin()
         collector.spend(self._allowance, size)
         return before + parts
 
@@ -153,7 +163,7 @@ class Collector:
         self._say = say
         self._pending_bytes = pending_bytes
         self._allowance = Allowance(at_once * _TASKS_AT_ONCE, at_once * _TASKS_AT_ONCE / _REFILL_PARTS)
-        self._woken = False  # the timer is set, or will be
+        self.woken = False  #: the timer is set, or will be
 
     def of(self, key: str, origin: str) -> TaskOutput:
         """The output of this task."""
@@ -169,17 +179,27 @@ class Collector:
             self.below.task_ended(duration_s)
         output = self.open.pop((call.key, call.origin), None)
         if output is not None:
+            desk = here.desk
+            if desk is not None:
+                desk.written = None
             output.flush(last=True)
 
     def look_below(self, key: str, origin: str) -> tuple[str, Any] | None:
         """What was written below Python, and is no running task's, is this one's, which has ended: topic and value of a notice, if there was any."""
+        ended: list[TaskOutput] = []
+
+        def owner() -> TaskOutput | None:
+            running = self.newest()
+            if running is None and origin and self.at_once and not ended:
+                ended.append(TaskOutput(self, key, origin))
+            return running or (ended[0] if ended else None)
+
         assert self.below is not None
-        ended = TaskOutput(self, key, origin) if origin and self.at_once else None
-        self.below.look(lambda: self.newest() or ended)
-        if ended is None or not ended.has_more:
+        self.below.look(owner)
+        if not ended:
             return None
         with self.lock:
-            parts = ended.taken()
+            parts = ended[0].taken()
         return topic_of(origin), [key, origin, parts]
 
     def call_ended(self, key: str, origin: str) -> None:
@@ -202,8 +222,8 @@ class Collector:
 
     def wake(self) -> None:
         """Something waits."""
-        if not self._woken:
-            self._woken = True
+        if not self.woken:
+            self.woken = True
             try:
                 self._loop.call_soon_threadsafe(self._set_timer)
             except RuntimeError:
@@ -232,7 +252,7 @@ class Collector:
 
     def _flush(self) -> None:
         with self.lock:
-            self._woken = False
+            self.woken = False
             for output in list(self.open.values()):
                 if output.has_more:
                     output.flush()
@@ -257,6 +277,9 @@ class Collector:
                 output.flush(last=True)
             self.open.clear()
             self.at_once = 0
+            for desks in self.sources:
+                for desk in list(desks.values()):
+                    desk.written = None
 
 
 def topic_of(origin: str) -> str:

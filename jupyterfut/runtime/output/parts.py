@@ -37,21 +37,22 @@ class Parts:
     ([], 0)
     """
 
-    __slots__ = ("_parts", "size")
+    __slots__ = ("_parts", "kind", "pieces", "size")
 
     def __init__(self) -> None:
         self._parts: list[tuple[str, Any]] = []  # of texts: the pieces
+        self.kind: str | None = None  #: if the last part is text
+        self.pieces: list[str] = []  #: of that text: who has more of its kind may append it here, and count it
         self.size = 0  #: characters and bytes, about
 
     def add_text(self, kind: Kind, text: str) -> None:
         """A piece of text was written."""
-        parts = self._parts
-        if parts and parts[-1][0] == kind:
-            parts[-1][1].append(text)
-            self.size += len(text)
-        else:
-            parts.append((kind, [text]))
-            self.size += len(text) + PART_BYTES
+        if self.kind != kind:
+            self.kind, self.pieces = kind, []
+            self._parts.append((kind, self.pieces))
+            self.size += PART_BYTES
+        self.pieces.append(text)
+        self.size += len(text)
 
     def add_display(self, data: dict[str, Any], metadata: dict[str, Any], display_id: str | None, update: bool, size: int) -> None:
         """Something is displayed, or takes the place of what was displayed under that id."""
@@ -65,6 +66,7 @@ class Parts:
                     return
         parts.append(("display", {"data": data, "metadata": metadata, "display_id": display_id, "update": update, "size": size}))
         self.size += size + PART_BYTES
+        self.kind = None
 
     def add_clear(self, wait: bool) -> None:
         """What is on the page goes (`wait`: when something new comes). Updates of displays elsewhere on the page stay."""
@@ -72,6 +74,7 @@ class Parts:
         self.size = sum(part[1]["size"] + PART_BYTES for part in self._parts)
         self._parts.append(("clear", wait))
         self.size += PART_BYTES
+        self.kind = None
 
     def take(self) -> tuple[list[Part], int]:
         """All parts in their form for the way, and their size. Nothing is left here."""
@@ -90,6 +93,7 @@ class Parts:
                 taken.append([kind, folded])
         self._parts = []
         self.size = 0
+        self.kind = None
         return taken, size
 
 
@@ -151,6 +155,10 @@ class Allowance:
         """Take so many; `left` came before."""
         self._left -= n
 
+    def waste(self, n: float) -> None:
+        """Take so many, or what there is: what is refused counts, too, so that a flood is not let in again before it ebbs."""
+        self._left = max(min(self._left, 0.0), self._left - n)
+
 
 class Gap:
     """What a task puts out while it may not: counted, and the end of it kept."""
@@ -163,8 +171,13 @@ class Gap:
         self._tail: deque[tuple[str, str]] = deque()
         self._kept = 0
 
-    def add(self, parts: list[Part]) -> None:
-        """These parts do not travel now, and most of them never."""
+    def begin(self) -> list[Part]:
+        """What is said where it begins."""
+        return [["err", "\n… too much output: what follows is left out …\n"]]
+
+    def add(self, parts: list[Part], skipped: int = 0) -> None:
+        """These parts do not travel now, and most of them never; so many characters before them neither."""
+        self.chars += skipped
         for kind, value in parts:
             if kind == "display":
                 self.displays += 1
@@ -192,28 +205,29 @@ class Gap:
         tail = [[kind, text] for kind, text in self._tail]
         if not missing:
             return tail
-        kind = tail[0][0] if tail else "err"
-        return [[kind, f"\n… {' and '.join(missing)} left out …\n"], *tail]
+        return [["err", f"\n… {' and '.join(missing)} were left out …\n"], *tail]
 
 
-def cut(parts: list[Part], chars: float) -> tuple[list[Part], list[Part]]:
-    """The first so many characters of these parts, and the rest. Displays are not cut: one that begins within goes whole.
+def cut(parts: list[Part], chars: float) -> tuple[list[Part], list[Part], int]:
+    """The first so many characters of these parts, the rest, and how many between them were dropped at once: of a very long text only the end is
+    kept. Displays are not cut: one that begins within goes whole.
 
     >>> cut([["out", "abcdef"], ["err", "g"]], 4)
-    ([['out', 'abcd']], [['out', 'ef'], ['err', 'g']])
+    ([['out', 'abcd']], [['out', 'ef'], ['err', 'g']], 0)
     """
     for at, (kind, value) in enumerate(parts):
         if chars <= 0:
-            return parts[:at], parts[at:]
+            return parts[:at], parts[at:], 0
         if kind == "display":
             chars -= display_size(value["data"])
         elif kind != "clear":
             if len(value) > chars:
                 here = int(chars)
+                there = max(here, len(value) - TAIL_CHARS)
                 before = [[kind, value[:here]]] if here else []
-                return [*parts[:at], *before], [[kind, value[here:]], *parts[at + 1 :]]
+                return [*parts[:at], *before], [[kind, value[there:]], *parts[at + 1 :]], there - here
             chars -= len(value)
-    return parts, []
+    return parts, [], 0
 
 
 def display_size(data: Any) -> int:
