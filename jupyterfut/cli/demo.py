@@ -181,7 +181,7 @@ def open_lab(options: list[str]) -> int:
 
 
 def find_notebook() -> Path:
-    """The first notebook: of the source tree; or, of an installed package, a copy (with the others) in the current directory, for the reader to change."""
+    """The first notebook: of the source tree; or, of an installed package, a copy in the current directory, with the others, to be changed."""
     home = source_tree()
     if home is not None:
         return home / "notebooks" / NOTEBOOK
