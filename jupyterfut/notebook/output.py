@@ -14,8 +14,10 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jupyterfut.client.output import terminal
@@ -48,6 +50,8 @@ class Page:
         self._streams = [stream for stream in streams if hasattr(stream, "register_hook") and hasattr(stream, "set_parent")]
         for stream in self._streams:
             self._in_io_thread(stream.register_hook, self._before)
+        if not hasattr(shell.displayhook, "register_hook"):  # before ipykernel 7.4
+            shell.displayhook.finish_displayhook = self._finish_displayhook
 
     def close(self) -> None:
         """Send what is left, and let go of the kernel."""
@@ -57,6 +61,7 @@ class Page:
             self._closed = True
         for stream in self._streams:
             self._in_io_thread(stream.unregister_hook, self._before)
+        vars(self._shell.displayhook).pop("finish_displayhook", None)
 
     # --- from clients, on their loops
 
@@ -88,15 +93,14 @@ class Page:
 
     @contextmanager
     def under(self, cell: str) -> Iterator[None]:
-        """Inside, what this thread itself writes to stdout and stderr is of this cell (with ipykernel 7.4 or newer; else of the one run last)."""
+        """Inside, what this thread itself writes to stdout and stderr is of this cell."""
         where = current.find(cell)
-        streams = [stream for stream in self._streams if hasattr(stream, "set_thread_parent")]
-        tokens = [] if where is None else [(stream, stream.set_thread_parent(where.parent)) for stream in streams]
+        undo = [] if where is None else [_set_parent(stream, where.parent) for stream in self._streams]
         try:
             yield
         finally:
-            for stream, token in tokens:
-                stream.reset_thread_parent(token)
+            for reset in undo:
+                reset()
 
     def ended(self, client: Client, key: str) -> None:
         """A task has come to its end in the middle of something."""
@@ -143,9 +147,9 @@ class Page:
         if getattr(self._entered, "yes", False):
             return
         self._entered.yes = True
-        for publisher in (self._shell.display_pub, self._shell.displayhook):
-            if hasattr(publisher, "register_hook"):
-                publisher.register_hook(self._before)
+        self._shell.display_pub.register_hook(self._before)
+        if hasattr(self._shell.displayhook, "register_hook"):
+            self._shell.displayhook.register_hook(self._before)
 
     def _before(self, message: dict[str, Any]) -> dict[str, Any]:
         """A hook of ipykernel's: called with each message before it is sent; in the thread that writes streams, and in those that run cells."""
@@ -156,6 +160,14 @@ class Page:
                     pane.flush(time.monotonic(), everything=True)
                     pane.interrupted()
         return message
+
+    def _finish_displayhook(self) -> None:
+        """In the place of the method of that name, in kernels whose results take no hook."""
+        hook = self._shell.displayhook
+        if hook.msg and hook.msg["content"]["data"]:
+            self._flush_kernel(whether_or_not=True)
+            self._before(hook.msg)
+        type(hook).finish_displayhook(hook)
 
     def _flush_kernel(self, *, whether_or_not: bool) -> None:
         """What the cell itself has printed until now goes first. Waits for the thread that sends it, not for the one that runs the cell. (To look
@@ -181,3 +193,11 @@ class Page:
             fn(*args)
         else:
             self._io.schedule(lambda: fn(*args))
+
+
+def _set_parent(stream: Any, parent: dict[str, Any]) -> Callable[[], object]:
+    """Let what this thread writes to one of the kernel's streams have this parent; returns how to undo it."""
+    if hasattr(stream, "set_thread_parent"):
+        return partial(stream.reset_thread_parent, stream.set_thread_parent(parent))
+    variable = getattr(stream, "_parent_header", None)  # before ipykernel 7.4
+    return partial(variable.reset, variable.set(parent)) if isinstance(variable, ContextVar) else lambda: None
