@@ -174,7 +174,13 @@ class NotebookSettings(NamedTuple):
     lease_s: Annotated[
         float, "s", "how long a cluster that was kept holds a notebook's results when its kernel has ended; they wait there for `%futures attach`"
     ] = 43_200.0
-    display: Annotated[str, "live|static", "static: the same text in every run (no addresses, sizes, times), for documents that are checked"] = "live"
+    display: Annotated[
+        str,
+        "auto|html|widget|static",
+        "how futures, clients and clusters are shown: moving, with buttons where a page can have them (auto); moving (html); as widgets, "
+        "for front ends whose outputs stand in frames of their own (widget); the same text in every run, without addresses, sizes, times, for "
+        "documents that are checked (static)",
+    ] = "auto"
     output_chars: Annotated[
         int, "", "so many characters of text of its tasks appear under a cell; of what comes then, the newest 4,000 in each second"
     ] = 2_000_000

@@ -29,6 +29,7 @@ BUILTIN: dict[str, dict[str, str]] = {
     "transports": {},
     "graphs": {verb: f"jupyterfut.adapters.dask:{verb}" for verb in ("compute", "persist", "get")},
     "notebook": {"attach": "jupyterfut.notebook.attach:attach", "show": "jupyterfut.notebook.live:show"},
+    "progress": {"notebook": "jupyterfut.notebook.live:progress"},
     "showing": {"default": "jupyterfut.client.showing:show_live"},
     "executors": {"concurrent": "jupyterfut.adapters.concurrent:ClientExecutor"},
 }

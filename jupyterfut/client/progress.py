@@ -42,11 +42,11 @@ def progress(
     """Show how far the futures are until all have come to an end, well or not. Takes futures, containers of futures however nested, dask collections.
 
     In a terminal: one line with a bar, on `file` (default: `sys.stderr`); where that is no terminal, one plain line at the end. In a notebook (found
-    by itself; `notebook=True` or False decides) the notebook layer's own display, which does not block, if there is one.
+    by itself; `notebook=True` or False decides) a form that moves by itself and ends in its final state; there `progress` returns at once.
 
     multi: say how far each group of tasks is, beside the bar. group_by: "prefix", the name before a key's hash; or a function of the key. complete:
-    count what has ended already; if False, only what has not. A list that grows meanwhile is followed: what is added to it counts too. `options` are
-    for the notebook's display.
+    count what has ended already; if False, only what has not. A list that grows meanwhile is followed: what is added to it counts too (in a notebook
+    a single `FutureList`, such as `map` returns). `options` are for other displays that are plugged in.
 
     Blocks until the end, or returns an awaitable in an asynchronous client; a KeyboardInterrupt leaves at once, and the tasks go on. Raises
     TypeError for what holds no futures. Its name and arguments are those of dask.distributed.
@@ -62,7 +62,11 @@ def progress(
     if in_notebook() if notebook is None else notebook:
         draw = _notebook_display()
         if draw is not None:
-            return draw(wanted, multi=multi, complete=complete, group_by=group_by, **options)
+            group = key_name if group_by == "prefix" else group_by
+            draw(futures, wanted, multi=multi, complete=complete, group=group, **options)
+            from jupyterfut.client.topics import Said
+
+            return Said() if wanted and wanted[0].client.asynchronous else None
     if options:
         raise TypeError(f"progress() in a terminal takes no option {', '.join(map(repr, options))}")
     group = key_name if group_by == "prefix" else group_by
