@@ -11,27 +11,25 @@ Everything here runs on the session's loop, so nothing here may raise, or wait f
 
 from __future__ import annotations
 
-import logging
-import sys
 import threading
 import weakref
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jupyterfut.client import current
 from jupyterfut.client.origins import client_and_cell
+from jupyterfut.client.outlets import outlets
 from jupyterfut.config import settings
 from jupyterfut.core.client.state import Record
 from jupyterfut.ids import Key
-from jupyterfut.runtime.output import aside
 from jupyterfut.views.lines import Log, OpenLine, take
 from jupyterfut.views.text import short_key
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from jupyterfut.client.client import Client
     from jupyterfut.client.session import Session
-
-logger = logging.getLogger("jupyterfut.client")
 
 STREAMS = {"out": "stdout", "err": "stderr"}
 """The names of parts that are text, and of the streams."""
@@ -70,6 +68,7 @@ class Output:
         self._owner = weakref.ref(client)  # the session listens with this, and must not keep a client alive that nobody has
         self._session = client._session
         self._unfinished: set[str] = set()  # keys of tasks in the middle of something
+        self._silent: set[str] = set()  # keys, and origins
 
     def begin(self) -> None:
         """Hear what is said from now on. Never blocks."""
@@ -82,13 +81,17 @@ class Output:
             return
         key, origin, parts = said
         record = self.note(key, parts)
-        if settings().client.output == "off":
+        if settings().client.output == "off" or key in self._silent or origin in self._silent:
             return
         if not (terminal if sink is None else sink).take(client, key, client_and_cell(origin)[1], parts):
             self._unfinished.discard(key)
         elif key not in self._unfinished:
             self._unfinished.add(key)
             self._await_end(record)
+
+    def silence(self, keys_or_origins: Iterable[str]) -> None:
+        """What these tasks say is written down in their futures' logs, and shown nowhere."""
+        self._silent.update(keys_or_origins)
 
     def note(self, key: str, parts: list[list[Any]]) -> Record | None:
         """In the log of the key, if a future of it is here: its record."""
@@ -240,17 +243,5 @@ def _prefixed(prefix: str, lines: str) -> str:
 
 
 def write(stream: str, text: str) -> None:
-    """Write to stdout or stderr as they are now. A stream that is closed, or that nobody reads any more, takes nothing: computing goes on."""
-    out: TextIO | None = getattr(sys, stream)
-    if out is None:
-        return
-    try:
-        with aside():  # the loop of an in-process worker may be in the middle of something for a task
-            try:
-                out.write(text)
-            except UnicodeEncodeError:
-                encoding = out.encoding or "ascii"
-                out.write(text.encode(encoding, "backslashreplace").decode(encoding))
-            out.flush()
-    except (OSError, ValueError) as error:
-        logger.debug("output of a task is lost, since %s takes none: %s", stream, error)
+    """Write to stdout or stderr as they are now. Never waits, never raises."""
+    outlets[stream].write(text)

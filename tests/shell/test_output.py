@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -100,6 +101,18 @@ def test_a_stream_that_takes_nothing_harms_nobody(client: Client, monkeypatch: p
         say(client, KEY, ["out", "one\n"])
     assert future.log == "one\n" * 3
     assert client.who_has([]) == {}
+
+
+def test_nobody_waits_for_a_pipe_that_is_not_read(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    with open(writer, "w") as stream, open(reader, "rb") as pipe:
+        monkeypatch.setattr(sys, "stdout", stream)
+        for n in range(300):
+            say(client, KEY, ["out", f"{n:>999}\n"])  # three times what a pipe takes
+        assert client.who_has([]) == {}  # the loop goes on
+        lines = [pipe.readline() for _ in range(300)]
+        monkeypatch.undo()
+    assert lines == [f"[inc-b8aaf26b] {n:>999}\n".encode() for n in range(300)]
 
 
 def test_what_the_stream_cannot_encode_is_spelt_out(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
