@@ -33,19 +33,31 @@ UNSENT_BYTES_LIMIT = 2**20
 """A parent that has left so much unread is not told any more."""
 
 
-def spawn(module: str, settings: dict[str, Any], *, title: str, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+def spawn(
+    module: str, settings: dict[str, Any], *, title: str, env: dict[str, str] | None = None, output_pipes: bool = False
+) -> subprocess.Popen[bytes]:
     """Start `module`'s `main()` in a fresh interpreter and give it `settings`. Returns at once; never blocks on the child.
 
     The child runs in a session of its own, so that Ctrl-C in a terminal, or the interrupt of a notebook kernel, reaches only the parent. `settings`
     is completed by `sys_path`, so that what is importable here is importable there. Whoever holds `process.stdin` holds the child's life line. `env`
-    is added to this process's environment.
+    is added to this process's environment. `output_pipes`: two pipes in which the child may catch what it writes to fds 1 and 2
+    (`settings["output_pipes"]`: reading and writing end of each); what it has not read when it dies, `last_words` gives.
     """
-    process = subprocess.Popen(
-        [sys.executable, "-c", _START.format(root=_ROOT, module=module), title],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, bufsize=0,
-        env={**os.environ, **env} if env else None,
-    )  # fmt: skip
-    line = json.dumps({"sys_path": [p for p in sys.path if p], **settings}).encode() + b"\n"
+    pipes = [*os.pipe(), *os.pipe()] if output_pipes and sys.platform != "win32" else []
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _START.format(root=_ROOT, module=module), title],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, bufsize=0,
+            env={**os.environ, **env} if env else None, pass_fds=pipes,
+        )  # fmt: skip
+    except OSError:
+        for fd in pipes:
+            os.close(fd)
+        raise
+    for end in pipes[1::2]:
+        os.close(end)
+    _unread[process] = _Unread(pipes[0::2])
+    line = json.dumps({"sys_path": [p for p in sys.path if p], "output_pipes": pipes, **settings}).encode() + b"\n"
     assert process.stdin is not None
     try:
         # A pipe holds 64 kB and settings are far smaller. Should they not be, this waits for the child to read them.
@@ -56,6 +68,51 @@ def spawn(module: str, settings: dict[str, Any], *, title: str, env: dict[str, s
     return process
 
 
+def last_words(process: subprocess.Popen[bytes]) -> bytes:
+    """What a child with `output_pipes` that has ended left in them. Once; never blocks."""
+    unread = _unread.pop(process, None)
+    return unread.take() if unread is not None else b""
+
+
+def pass_on(words: bytes) -> None:
+    """Write to this process's own stderr what a child would have written there. Nobody may be there to read it."""
+    view = memoryview(words)
+    try:
+        while view:
+            view = view[os.write(2, view) :]
+    except OSError:
+        return
+
+
+class _Unread:
+    """Reading ends of a child's pipes, which outlive it here."""
+
+    def __init__(self, ends: list[int]) -> None:
+        self._ends = ends
+
+    def take(self) -> bytes:
+        found = b""
+        for end in self._ends:
+            os.set_blocking(end, False)
+            try:
+                while len(found) < _LAST_WORDS_LIMIT and (chunk := os.read(end, 65536)):
+                    found += chunk
+            except BlockingIOError:  # a process that the child had started holds it open
+                continue
+        self.close()
+        return found
+
+    def close(self) -> None:
+        ends, self._ends = self._ends, []
+        for end in ends:
+            os.close(end)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+_LAST_WORDS_LIMIT = 4 * 2**20
+_unread: weakref.WeakKeyDictionary[subprocess.Popen[bytes], _Unread] = weakref.WeakKeyDictionary()
 _parents_ends: weakref.WeakSet[subprocess.Popen[bytes]] = weakref.WeakSet()
 
 
@@ -64,6 +121,8 @@ def _close_in_fork() -> None:
     for process in list(_parents_ends):
         if process.stdin is not None:
             process.stdin.close()
+    for unread in list(_unread.values()):
+        unread.close()
 
 
 if hasattr(os, "register_at_fork"):

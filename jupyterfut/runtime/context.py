@@ -111,7 +111,7 @@ class TaskContext:
 class Desk:
     """What one thread of an executor has in hand. The context is made when somebody asks, since few tasks do."""
 
-    __slots__ = ("call", "context", "coroutine", "make_context", "outputs", "shot", "start", "stop", "wake", "written")
+    __slots__ = ("call", "context", "coroutine", "last", "make_context", "outputs", "shot", "start", "stop", "wake", "written")
 
     def __init__(self, make_context: Callable[[Call, bool], TaskContext], outputs: Collector | None = None) -> None:
         self.make_context = make_context
@@ -119,6 +119,7 @@ class Desk:
         self.written: tuple[Call, TaskOutput] | None = None  # it has printed something
         self.call: Call | None = None
         self.start = 0.0  # of the call, by `perf_counter`
+        self.last: Key | None = None  # the key of the call that ended last
         self.context: TaskContext | None = None
         self.coroutine: CoroutineType[Any, Any, Any] | None = None  # of an `async def` task
         # For `interrupting`. Each names the call that it is about, so that it means nothing to the next one.

@@ -429,6 +429,7 @@ class Executor:
         outputs = desk.outputs
         if outputs is not None and (outputs.open or stop - start >= outputs.look_s):
             outputs.end(call, stop - start)
+        desk.last = call.key
         desk.call = desk.context = None
         # The values die when this returns: what the death of a future inside them says comes after the outcome.
         self.outcomes.append(outcome)

@@ -230,6 +230,7 @@ class Nanny:
         assert self._process is not None
         assert self._reports is not None
         self._reports.finish()  # its last words may still be in the pipe
+        child.pass_on(child.last_words(self._process))
         for name in list(self._timers):
             self._cancel_timer(name)
         pid = self._process.pid

@@ -20,7 +20,7 @@ def main() -> int:
     parent.die_with_it()
     settings = parent.settings
     config.use(config.Settings.from_dict(settings["config"], "the parent's settings"))
-    output.own_process()
+    output.own_process(settings["output_pipes"])
     sys.setswitchinterval(config.settings().worker.switch_interval_s)
     import asyncio
 

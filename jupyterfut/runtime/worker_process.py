@@ -63,4 +63,4 @@ def worker_settings(
 
 def spawn_worker(spec: dict[str, Any], env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
     """Start a worker process, with `env` added to this process's environment. Returns at once."""
-    return child.spawn(MODULE, spec, title=f"jupyterfut worker {spec['name']}", env=env)
+    return child.spawn(MODULE, spec, title=f"jupyterfut worker {spec['name']}", env=env, output_pipes=True)

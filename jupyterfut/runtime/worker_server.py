@@ -187,7 +187,7 @@ class Worker:
         )  # fmt: skip
         self._executor.profiler.sources.append((self._actors.desks, self._actors.bottom))
         desks = [self._executor.desks, self._actors.desks]
-        self.outputs = Collector(loop, self._executor.say, self._unsent_bytes, limits.output_bytes, desks)
+        self.outputs = Collector(loop, self._executor.say, self._unsent_bytes, limits.output_bytes, desks, self._origin_of)
         self._executor.outputs = self.outputs
         streams.acquire(self.outputs)
         self._observer = Observer(lambda: self.address, self._executor.say, quiet=self._local)
@@ -462,14 +462,13 @@ class Worker:
             self._check_memory()
 
     def _look_below(self) -> None:
-        """What was written below Python: of calls that were too short to look for themselves, the last is taken to have written it. It is told
-        before all outcomes."""
-        last: Any = self._executor.outcomes[-1]
-        key: Key | None = last[0] if type(last) is tuple else getattr(last, "key", None)
-        task = None if key is None else self.machine.tasks.get(key)
-        notice = self.outputs.look_below("" if task is None else task.key, "" if task is None else task.origin)
-        if notice is not None:
-            self._executor.outcomes.appendleft(Notify([notice[0]], [notice[1]]))
+        """What calls have written below Python that were too short to look for themselves is told before all outcomes."""
+        for topic, value in self.outputs.look_below():
+            self._executor.outcomes.appendleft(Notify([topic], [value]))
+
+    def _origin_of(self, key: Key) -> str:
+        task = self.machine.tasks.get(key)
+        return "" if task is None else task.origin
 
     def _unsent_bytes(self) -> int:
         return self._stream.pending_bytes if self._stream is not None else 0

@@ -39,13 +39,13 @@ def show_figures() -> None:
         pyplot.show_figures()
 
 
-def own_process() -> None:
+def own_process(pipes: list[int] | None = None) -> None:
     """The first thing that a worker's process does: it is a worker's and nobody else's, so its file descriptors are led to its tasks, `display` is
-    everywhere, and matplotlib draws into memory. For good."""
+    everywhere, and matplotlib draws into memory. For good. `pipes`: those to lead them through (`child.spawn`), whose other reader is the nanny."""
     import builtins
 
     from jupyterfut.runtime.output import descriptors, guests
 
-    descriptors.divert()
+    descriptors.divert(pipes or [])
     guests.choose_backend()
     builtins.display = display  # type: ignore[attr-defined]  # as in a notebook

@@ -17,7 +17,7 @@ import asyncio
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any
 
 from jupyterfut.runtime.context import here
@@ -25,6 +25,7 @@ from jupyterfut.runtime.output.parts import PART_BYTES, Allowance, Gap, Kind, Pa
 
 if TYPE_CHECKING:
     from jupyterfut.core.worker.events import Call
+    from jupyterfut.ids import Key
     from jupyterfut.runtime.context import Desk
     from jupyterfut.runtime.output.descriptors import Descriptors
 
@@ -40,6 +41,9 @@ JAM_BYTES = 32 * 2**20
 _REFILL_PARTS = 8
 _TASKS_AT_ONCE = 8
 _FORGET_S = 10.0
+
+_JUST_S = 0.25
+"""A task that was started so long ago, and has ended, was too short to look for itself at what it had written below Python."""
 
 
 class TaskOutput:
@@ -147,11 +151,12 @@ class TaskOutput:
 
 class Collector:
     """The outputs of the tasks of one worker. `say(topic, value)` notifies, from any thread; `pending_bytes()` is what waits on the way to the
-    scheduler. `at_once`: `worker.output_bytes`; 0: outputs are not collected."""
+    scheduler. `at_once`: `worker.output_bytes`; 0: outputs are not collected. `sources`: who runs tasks here, by thread; `origin_of(key)`: of a task
+    that has ended, while it is known."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, say: Callable[[str, Any], None], pending_bytes: Callable[[], int], at_once: int,
-        sources: list[dict[int, Desk]],
+        sources: list[dict[int, Desk]], origin_of: Callable[[Key], str] = lambda key: "",
     ) -> None:
         self.open: dict[tuple[str, str], TaskOutput] = {}  #: by key and origin: what tasks that run, or ran lately, have put out
         self.at_once = at_once
@@ -162,6 +167,8 @@ class Collector:
         self._loop = loop
         self._say = say
         self._pending_bytes = pending_bytes
+        self._origin_of = origin_of
+        self._late: list[TaskOutput] = []  # of tasks that had ended when something of theirs was found
         self._allowance = Allowance(at_once * _TASKS_AT_ONCE, at_once * _TASKS_AT_ONCE / _REFILL_PARTS)
         self.woken = False  #: the timer is set, or will be
 
@@ -184,23 +191,16 @@ class Collector:
                 desk.written = None
             output.flush(last=True)
 
-    def look_below(self, key: str, origin: str) -> tuple[str, Any] | None:
-        """What was written below Python, and is no running task's, is this one's, which has ended: topic and value of a notice, if there was any."""
-        ended: list[TaskOutput] = []
-
-        def owner() -> TaskOutput | None:
-            running = self.newest()
-            if running is None and origin and self.at_once and not ended:
-                ended.append(TaskOutput(self, key, origin))
-            return running or (ended[0] if ended else None)
-
+    def look_below(self) -> list[tuple[str, Any]]:
+        """What was written below Python, and by calls that have just ended: topics and values of notices."""
         assert self.below is not None
-        self.below.look(owner)
-        if not ended:
-            return None
+        self.below.look(self.newest)
+        if not self._late:
+            return []
         with self.lock:
-            parts = ended[0].taken()
-        return topic_of(origin), [key, origin, parts]
+            late, self._late = self._late, []
+            notices = [(topic_of(output.origin), [output.key, output.origin, output.taken()]) for output in late]
+            return [(topic, value) for topic, value in notices if value[2]]
 
     def call_ended(self, key: str, origin: str) -> None:
         """A call of an actor has come to its end: its output is said now."""
@@ -209,14 +209,29 @@ class Collector:
             output.flush(last=True)
 
     def newest(self) -> TaskOutput | None:
-        """Of the task that was started last, of those that run: what is put out by nobody in particular is taken for its."""
+        """Of the task that was started last, of those that run, or (with none running) that was just started and has ended: what is put out by nobody
+        in particular is taken for its."""
         newest: Desk | None = None
+        ended: Desk | None = None
         for desks in self.sources:
             for desk in list(desks.values()):
-                if desk.call is not None and desk.call.origin and (newest is None or desk.start >= newest.start):
-                    newest = desk
+                if desk.call is not None:
+                    if desk.call.origin and (newest is None or desk.start >= newest.start):
+                        newest = desk
+                elif desk.last is not None and (ended is None or desk.start >= ended.start):
+                    ended = desk
         call = newest.call if newest is not None else None
-        return self.of(call.key, call.origin) if call is not None and self.at_once else None
+        if not self.at_once:
+            return None
+        if call is not None:
+            return self.of(call.key, call.origin)
+        if ended is None or ended.last is None or perf_counter() - ended.start > _JUST_S or not (origin := self._origin_of(ended.last)):
+            return None
+        with self.lock:
+            output = self.of(ended.last, origin)
+            if output not in self._late:
+                self._late.append(output)
+        return output
 
     # --- for the outputs; under the lock
 

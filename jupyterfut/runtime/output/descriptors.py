@@ -8,6 +8,8 @@ Output must be there before the result of the task that wrote it. So a task that
 shorter ones, the worker's loop does it before it reports a batch of results. C's `stdout` is made line-buffered, and flushed at the end of tasks
 that took 10 ms: what shorter ones leave in its buffer comes with a later one.
 
+What a process that dies leaves in the pipes, its nanny reads and passes on: "assertion failed", the last line of an `abort`.
+
 A pipe holds 1 MB. C code that writes more than that without ever letting go of the interpreter would wait for its reader forever; the standard
 library and subprocesses always let go. Not on Windows: there the descriptors stay as they are.
 """
@@ -20,6 +22,7 @@ import os
 import select
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, TextIO
 
@@ -33,6 +36,7 @@ LOOK_S = 0.001
 FLUSH_C_S = 0.01
 """A task that took so long flushes C's stdout (1 µs; the first of them imports ctypes, 5 ms)."""
 
+_GATHER_S = 0.02
 _PIPE_BYTES = 2**20
 _CHUNK_BYTES = 2**16
 
@@ -49,9 +53,10 @@ class Descriptors:
         self._poll = select.poll()  # under the lock: one may be used by one thread at a time
         self._lasting_poll = select.poll()  # the reader's
 
-    def divert(self) -> None:
+    def divert(self, pipes: list[int]) -> None:
         """Put pipes in place of both, the real ones behind `sys.stdout` and `sys.stderr`, and start the thread that reads."""
-        for fd, kind, name in ((1, "out", "stdout"), (2, "err", "stderr")):
+        rows: list[tuple[int, Kind, str, int, int]] = [(1, "out", "stdout", pipes[0], pipes[1]), (2, "err", "stderr", pipes[2], pipes[3])]
+        for fd, kind, name, end, into in rows:
             stream = getattr(sys, name)
             if stream is not None:
                 stream.flush()
@@ -59,12 +64,12 @@ class Descriptors:
             # A log is read while it is written: its lines leave one by one, also where Python would gather them.
             text: TextIO = open(real, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115  # for good
             setattr(sys, name, text)
-            end, into = os.pipe()
+            os.set_inheritable(end, False)
             _enlarge(into)
             os.dup2(into, fd)
             os.close(into)
             os.set_blocking(end, False)
-            self._keep(end, real, kind)  # type: ignore[arg-type]  # a literal, in a table
+            self._keep(end, real, kind)
         if faulthandler.is_enabled():
             faulthandler.enable(sys.stderr)
         os.register_at_fork(after_in_child=self._in_fork)
@@ -98,10 +103,14 @@ class Descriptors:
     def _read(self) -> None:
         while True:
             self._lasting_poll.poll()
+            time.sleep(_GATHER_S)  # the pipe gathers meanwhile: fewer rounds, and what comes just before a death is still in it
             with self._lock:
-                self._take(attribution.newest_task)
+                for output in self._take(attribution.newest_task):
+                    output.flush()  # it has waited
 
-    def _take(self, owner: Callable[[], TaskOutput | None]) -> None:
+    def _take(self, owner: Callable[[], TaskOutput | None]) -> set[TaskOutput]:
+        """Read what is there. Returns to whom it went."""
+        owners = set()
         for end, kind in self._ends.items():
             try:
                 for _ in range(_PIPE_BYTES // _CHUNK_BYTES):
@@ -111,10 +120,12 @@ class Descriptors:
                         _write_all(self._real[kind], data)
                     else:
                         output.write(kind, self._decoders[kind].decode(data))
+                        owners.add(output)
                     if len(data) < _CHUNK_BYTES:
                         break
             except BlockingIOError:
                 continue
+        return owners
 
     def _in_fork(self) -> None:
         """A process forked from this one writes into the pipes and must not read from them."""
@@ -161,10 +172,10 @@ current: Descriptors | None = None
 """Those of this process, once they are diverted."""
 
 
-def divert() -> None:
-    """This process is a worker's own. Before the worker starts, once."""
+def divert(pipes: list[int]) -> None:
+    """This process is a worker's own. Before the worker starts, once. `pipes`: reading and writing end of two; none: they are made here."""
     global current
     attribution.own_process()
     if sys.platform != "win32" and current is None:
         current = Descriptors()
-        current.divert()
+        current.divert(pipes or [*os.pipe(), *os.pipe()])
