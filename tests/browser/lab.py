@@ -199,7 +199,7 @@ class Server:
         from nbformat.v4 import new_code_cell, new_notebook
 
         kernelspec = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
-        notebook = new_notebook(cells=[new_code_cell(source) for source in cells], metadata={"kernelspec": kernelspec})
+        notebook = new_notebook(cells=[new_code_cell(source.strip()) for source in cells], metadata={"kernelspec": kernelspec})
         path = self.notebooks / name
         nbformat.write(notebook, path)
         return path
@@ -290,7 +290,12 @@ class Notebook:
 
     def texts(self, index: int) -> str:
         """What stands under the cell, as a reader sees it."""
-        return str(self.output(index).inner_text())
+        return str(self.output(index).inner_text()).strip("\n")
+
+    def interrupt(self, index: int) -> None:
+        """Interrupt the cell that the kernel is at, and wait until it is."""
+        self.command("notebook:interrupt-kernel")
+        self.page.wait_for_function(_DONE, arg=index)
 
     def is_running(self, index: int) -> bool:
         """Whether the kernel has yet to finish a cell that `run` started."""
