@@ -77,7 +77,7 @@ class Page:
             if pane is None:
                 pane = self._panes[cell] = self._by_request[where.parent.get("msg_id", "")] = Pane(self, where, settings().notebook.output_chars)
         if current.is_running(where):
-            self._flush_kernel(whether_or_not=pane.is_due(time.monotonic()))
+            self._flush_kernel(whether_or_not=not pane.timed and pane.is_due(time.monotonic()))
         with self._lock:
             unfinished = pane.take(key, parts)
             if unfinished:
