@@ -12,13 +12,16 @@ from typing import Any
 
 from jupyterfut.client.actors import Actor
 from jupyterfut.client.client import Client
-from jupyterfut.client.future_list import FutureList
+from jupyterfut.client.future_list import FutureList, common_name
 from jupyterfut.client.futures import Future
 from jupyterfut.config import settings
 from jupyterfut.deploy.cluster import Cluster
 from jupyterfut.notebook.live.clusters import ActorForm, ClientForm, ClusterForm, clients_of
 from jupyterfut.notebook.live.forms import Form, Forms
 from jupyterfut.notebook.live.tasks import FutureForm, FuturesForm, ProgressForm
+from jupyterfut.views import html
+from jupyterfut.views.snapshots import FuturesView
+from jupyterfut.views.text import count
 
 _lock = threading.Lock()
 _forms: Forms | None = None
@@ -94,7 +97,19 @@ def progress(
     followed: Any = sources[0] if len(sources) == 1 and isinstance(sources[0], FutureList) and complete else None
     if followed is None:
         followed = [future for future in futures if complete or not future.done()]
-    add(ProgressForm(followed, group, multi=multi))
+    if settings().notebook.display == "static":
+        _show_progress_still(list(followed))
+    else:
+        add(ProgressForm(followed, group, multi=multi))
+
+
+def _show_progress_still(futures: list[Future]) -> None:
+    """How far they are differs from run to run; how many they are does not."""
+    from IPython.display import display
+
+    view = FuturesView(bytes(len(futures)), common_name([future._record for future in futures]), "Progress")
+    line = f"<Progress: {view.name + ' ' if view.name else ''}{count(len(futures), 'future')}>"
+    display({"text/plain": line, "text/html": html.progress(view, static=True)}, raw=True)
 
 
 def offer(shell: Any) -> None:
