@@ -151,6 +151,7 @@ class ClientSettings(NamedTuple):
     """What clients keep to."""
 
     timeout_s: Annotated[float, "s", "how long a question to the scheduler may take"] = 30.0
+    full_tracebacks: Annotated[str, "yes|no", "whether the traceback of a task's error shows jupyterfut's own frames, too"] = "no"
     output: Annotated[
         str, "prefix|plain|off", "what tasks print, in a terminal or script: with the task's key before each line, without it, or not at all"
     ] = "prefix"

@@ -25,6 +25,7 @@ from jupyterfut.client.timeouts import Deadline, Timeout
 from jupyterfut.config import settings
 from jupyterfut.core.client import events as ev
 from jupyterfut.errors import ClosedError
+from jupyterfut.serde.tracebacks import fold
 from jupyterfut.views import text
 from jupyterfut.views.snapshots import ClientView, ClusterView, WorkerView
 
@@ -154,7 +155,11 @@ class Client(Showing, Placing, Administration, TalkingBack, Graphs, ClientLife):
             return (self.gather(future, errors, direct, timeout) for future in futures)
         if self.asynchronous:
             return self._gathering.gather_async(futures, errors, timeout)
-        return self._gathering.gather(futures, errors, timeout)
+        try:
+            return self._gathering.gather(futures, errors, timeout)
+        except BaseException as error:
+            fold(error)
+            raise
 
     def scatter(
         self,

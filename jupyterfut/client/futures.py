@@ -18,6 +18,7 @@ from jupyterfut.core.client import events as ev
 from jupyterfut.core.client.state import Record
 from jupyterfut.ids import Key
 from jupyterfut.serde.futures import found
+from jupyterfut.serde.tracebacks import fold
 from jupyterfut.views import text
 from jupyterfut.views.snapshots import FutureView
 
@@ -109,7 +110,11 @@ class Future(Showing, Eventual):
             payload = record.payload
             if payload is not None:
                 return value_of(client, payload)
-        return client._gathering.one(self, timeout)
+        try:
+            return client._gathering.one(self, timeout)
+        except BaseException as error:
+            fold(error)
+            raise
 
     # --- what can be done with it
 

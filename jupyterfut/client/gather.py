@@ -24,6 +24,7 @@ from jupyterfut.core.client import events as ev
 from jupyterfut.core.client.state import Record
 from jupyterfut.errors import ConnectionFailed, LostData, TaskInterrupted, TimeoutError  # noqa: A004
 from jupyterfut.ids import Address, Key
+from jupyterfut.serde.tracebacks import fold
 from jupyterfut.wire.messages import DataSent
 from jupyterfut.wire.payload import Payload
 
@@ -129,8 +130,12 @@ class Gathering:
 
     async def one_async(self, future: Eventual, timeout: Timeout) -> Any:
         record = future._record
-        await self.until_done_async([record], timeout)
-        return self._value_or_raise(record, await self._payloads_async([record]))
+        try:
+            await self.until_done_async([record], timeout)
+            return self._value_or_raise(record, await self._payloads_async([record]))
+        except BaseException as error:
+            fold(error)
+            raise
 
     def _value_or_raise(self, record: Record, payloads: dict[Record, Payload]) -> Any:
         payload = payloads.get(record)
@@ -164,6 +169,14 @@ class Gathering:
             return _values(records, payloads_by_record, errors, fill)
 
     async def gather_async(self, nested: Any, errors: Errors, timeout: Timeout) -> Any:
+        """The same in a coroutine."""
+        try:
+            return await self._gather_async(nested, errors, timeout)
+        except BaseException as error:
+            fold(error)
+            raise
+
+    async def _gather_async(self, nested: Any, errors: Errors, timeout: Timeout) -> Any:
         futures, fill = _unpack(nested)
         _check_errors(errors)
         records = [future._record for future in futures]

@@ -6,6 +6,7 @@ import builtins
 from typing import TYPE_CHECKING, Any
 
 from jupyterfut import errors, serde
+from jupyterfut.client.blame import add_notes
 from jupyterfut.client.current import chosen
 from jupyterfut.core.client.state import Record
 from jupyterfut.serde.pickles import SHORTEST_GLOBAL
@@ -30,7 +31,9 @@ def value_of(client: Client, payload: Payload) -> Any:
 def error_of(record: Record) -> BaseException:
     """A fresh exception for a record whose status is `error`, `cancelled` or `lost`."""
     if record.failure is not None:
-        return exception_of(record.failure)
+        error = exception_of(record.failure)
+        add_notes(error, record.failure, record)
+        return error
     reason = record.reason or "no reason was given"
     if record.status == "lost":
         return errors.LostData(f"{record.key}: {reason}")

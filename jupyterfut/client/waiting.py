@@ -16,6 +16,7 @@ from jupyterfut.client.outcomes import error_of
 from jupyterfut.client.timeouts import Deadline, Timeout
 from jupyterfut.core.client.state import Record
 from jupyterfut.errors import TimeoutError  # noqa: A004
+from jupyterfut.serde.tracebacks import fold
 
 if TYPE_CHECKING:
     from jupyterfut.client.client import Client
@@ -45,6 +46,14 @@ def wait(fs: Any, timeout: Timeout = None, return_when: ReturnWhen = "ALL_COMPLE
     >>> len(done), len(not_done)
     (2, 0)
     """
+    try:
+        return _wait(fs, timeout, return_when)
+    except BaseException as error:
+        fold(error)
+        raise
+
+
+def _wait(fs: Any, timeout: Timeout, return_when: ReturnWhen) -> Any:
     futures = as_futures(fs, "wait")
     if return_when not in ("ALL_COMPLETED", "FIRST_COMPLETED"):
         raise ValueError(f"return_when is 'ALL_COMPLETED' or 'FIRST_COMPLETED', not {return_when!r}")
@@ -214,11 +223,19 @@ class as_completed:  # noqa: N801  # the name that users of dask.distributed and
         return self
 
     def __next__(self) -> Any:
-        return self._pair(self._next_future(self._deadline))
+        try:
+            return self._pair(self._next_future(self._deadline))
+        except BaseException as error:
+            fold(error)
+            raise
 
     def next(self, timeout: Timeout = None) -> Any:
         """The next future that is done (or pair). Blocks. Raises StopIteration when there is none left, `TimeoutError`."""
-        return self._pair(self._next_future(self._deadline if timeout is None else Deadline(timeout)))
+        try:
+            return self._pair(self._next_future(self._deadline if timeout is None else Deadline(timeout)))
+        except BaseException as error:
+            fold(error)
+            raise
 
     def next_batch(self, block: bool = True) -> list[Any]:
         """All futures (or pairs) that are done now. With `block` it waits for at least one, and raises StopIteration when there is none left, or
@@ -243,7 +260,11 @@ class as_completed:  # noqa: N801  # the name that users of dask.distributed and
                     future = self._ready.popleft()
                     break
             await self._wait_async()
-        return await self._pair_async(future)
+        try:
+            return await self._pair_async(future)
+        except BaseException as error:
+            fold(error)
+            raise
 
     async def _next_batch_async(self) -> list[Any]:
         while not (batch := self._pop_all()):

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from jupyterfut.client import origins
 from jupyterfut.client import output as client_output
 from jupyterfut.deploy.kernel import kernel_identity
-from jupyterfut.notebook import current
+from jupyterfut.notebook import current, live, stopping
 from jupyterfut.notebook.current import Cell
 from jupyterfut.notebook.holdings import Telling
 from jupyterfut.notebook.output import Page
+from jupyterfut.notebook.tracebacks import Labels
 
 if TYPE_CHECKING:
     from jupyterfut.client.client import Client
@@ -39,6 +40,8 @@ class Attached:
     def __init__(self, shell: Any) -> None:
         self.shell = shell
         self.page = Page(shell)
+        self.bell = stopping.SignalBell()
+        self.labels = Labels(shell)
         identity = kernel_identity()
         self.telling = Telling(shell, identity) if identity is not None else None
 
@@ -48,9 +51,13 @@ class Attached:
         self.shell.events.register("post_run_cell", self._ends)
         request = self._request()
         if (request.get("header") or {}).get("msg_type") == "execute_request":
-            current.begin(request, self.shell.execution_count)
+            current.begin(request, int(self.shell.displayhook.prompt_count))
         origins.cell_of_call = self._cell_of_first_call
         client_output.sink = self.page
+        live.offer(self.shell)
+        on_cell_end(stopping.cell_ended)
+        on_cell_start(self.bell.hang)
+        self.labels.begin()
         if self.telling is not None:
             on_cell_start(self.telling.cell_began)
             on_cell_end(self.telling.cell_ended)
@@ -62,6 +69,11 @@ class Attached:
         origins.cell_of_call = None
         client_output.sink = None
         self.page.close()
+        live.withdraw(self.shell)
+        off(stopping.cell_ended)
+        off(self.bell.hang)
+        self.bell.close()
+        self.labels.end()
         if self.telling is not None:
             off(self.telling.cell_began)
             off(self.telling.cell_ended)
@@ -69,7 +81,7 @@ class Attached:
 
     def _begins(self, info: Any) -> None:
         """In the thread that runs the cell."""
-        cell = current.begin(self._request(), self.shell.execution_count)
+        cell = current.begin(self._request(), int(self.shell.displayhook.prompt_count))
         if cell is None:
             return
         self.page.enter_thread()

@@ -24,7 +24,7 @@ from jupyterfut.client.current import open_clients
 from jupyterfut.client.origins import SEPARATOR
 from jupyterfut.client.timeouts import Deadline
 from jupyterfut.errors import JupyterfutError
-from jupyterfut.serde.tracebacks import is_ours
+from jupyterfut.serde.tracebacks import CAME_FROM_A_WAIT, is_ours
 
 if TYPE_CHECKING:
     from jupyterfut.client.client import Client
@@ -90,6 +90,8 @@ def came_from_a_wait(error: BaseException | None) -> bool:
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
+        if CAME_FROM_A_WAIT in vars(error):
+            return True
         tb: TracebackType | None = error.__traceback__
         while tb is not None:
             if is_ours(tb.tb_frame.f_code.co_filename):

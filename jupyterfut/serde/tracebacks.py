@@ -15,9 +15,11 @@ import linecache
 import os
 import traceback
 import types
+from asyncio import CancelledError
 from typing import Any, NamedTuple
 
 import jupyterfut.errors
+from jupyterfut.config import settings
 from jupyterfut.errors import RemoteError, SerializationError
 from jupyterfut.ids import Key
 from jupyterfut.serde.pickles import dumps, loads
@@ -30,6 +32,7 @@ ARGUMENT_LIMIT = 10_000  #: characters or bytes of one argument, once the whole 
 EXCEPTION_BYTES_LIMIT = 200_000
 CHAIN_LIMIT = 30  #: exceptions in one failure
 FRAMES_LIMIT = 120
+CAME_FROM_A_WAIT = "_jupyterfut_wait"
 SOURCE_LINES = 6  #: lines before and after the one at which a frame stood
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -241,6 +244,23 @@ def _formatted(error: BaseException) -> str:
 def is_ours(filename: str) -> bool:
     """Whether the file belongs to jupyterfut."""
     return filename.startswith(_OURS)
+
+
+def fold(error: BaseException) -> None:
+    """Take out of its traceback those frames of ours through which the error has come until now; to be followed by a bare `raise`, which adds none.
+    So the user's traceback goes on from her call to her own code.
+
+    They stay with the setting `client.full_tracebacks`, and where they are all that there is to see: in an error that is neither a task's nor one of
+    `jupyterfut.errors`, nor an interrupt (which gets the mark `CAME_FROM_A_WAIT`).
+    """
+    tb = error.__traceback__
+    while tb is not None and is_ours(tb.tb_frame.f_code.co_filename):
+        tb = tb.tb_next
+    interrupt = isinstance(error, (KeyboardInterrupt, CancelledError))
+    if interrupt:
+        vars(error)[CAME_FROM_A_WAIT] = True
+    if settings().client.full_tracebacks != "yes" and (tb is not None or interrupt or isinstance(error, jupyterfut.errors.JupyterfutError)):
+        error.__traceback__ = tb
 
 
 def without_our_frames(tb: types.TracebackType | None) -> types.TracebackType | None:
