@@ -32,7 +32,7 @@ def cell(view: CellView, *, static: bool = False, look: Look | None = None) -> s
     elif view.status in ("error", "lost"):
         parts.append(buttons(look, button("retry", "Retry", "Run the cell's task again")))
     band = strip(view.codes) if view.codes and not look.static else ""
-    return piece("chip", f'{printed}{failed}<div class="jf-row">{"".join(parts).rstrip()}</div>{band}{why}', look, view.name)
+    return piece("chip", f'<div class="jf-row">{"".join(parts).rstrip()}</div>{band}{why}{printed}{failed}', look, view.name)
 
 
 def _state(view: CellView, look: Look) -> str:

@@ -53,8 +53,7 @@ def future(view: FutureView, *, static: bool = False, look: Look | None = None) 
     """
     look = look_of(look, static)
     parts = [
-        state_dot(view.status, view.step),
-        "<b>Future</b> ",
+        f"<span>{state_dot(view.status, view.step)}<b>Future</b></span> ",
         f'<span class="jf-gap" aria-live="polite">{escape(state_text(view.status, view.step, view.worker, look))}</span> ',
         key(view.key, look),
     ]
@@ -103,11 +102,11 @@ def actor(view: ActorView, *, static: bool = False, look: Look | None = None) ->
     True
     """
     look = look_of(look, static)
-    parts = [dot(tone(view.status), view.status), f"<b>Actor</b> <code>{escape(view.name)}</code> "]
+    parts = [f"<span>{dot(tone(view.status), view.status)}<b>Actor</b></span> <code>{escape(view.name)}</code> "]
     if view.status != "running":
         parts.append(f'<span class="jf-gap" aria-live="polite">{escape(view.status)}</span> ')
     if view.worker and not look.static:
-        parts.append(f'<span class="jf-gap jf-soft">on worker {escape(view.worker)}</span> ')
+        parts.append(f'<span class="jf-gap jf-soft">at {escape(view.worker)}</span> ')
     if not look.static:
         parts.append(key(view.key, look))
     why = f'<div class="jf-why">{escape(view.reason)}</div>' if view.reason else ""

@@ -122,7 +122,7 @@ def _groups(view: FuturesView) -> str:
         done, bad, n = codes.count(2), codes.count(3) + codes.count(5), len(codes)
         failed = f'<span class="jf-gap">{bad:,} failed</span>' if bad else ""
         rows.append(
-            f'<tr data-k="{escape(name)}"><td><code>{escape(name)}</code></td><td style="width:55%">{strip(codes)}</td>'
+            f'<tr data-k="{escape(name)}"><td><code>{escape(name)}</code></td><td class="jf-mid" style="width:55%">{strip(codes)}</td>'
             f'<td class="jf-n">{done:,} of {n:,}{failed}</td></tr>'
         )
     if len(view.groups) > GROUPS_SHOWN:

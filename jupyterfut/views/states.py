@@ -23,7 +23,9 @@ def state_text(status: str, step: str, worker: str, look: Look) -> str:
     if look.static:
         return status
     state = _state(status, step)
-    return f"{state} on worker {worker}" if worker and state in ("running", "assigned") else state
+    if not worker or state not in ("running", "assigned"):
+        return state
+    return f"running on worker {worker}" if state == "running" else f"assigned to worker {worker}"
 
 
 def _state(status: str, step: str) -> str:

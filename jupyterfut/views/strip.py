@@ -12,6 +12,7 @@ from jupyterfut.views.snapshots import CODES
 
 CELLS = 100  #: up to so many, each has a cell of its own
 COLUMNS = 200
+GAP = 0.004  #: between cells, as a share of the strip
 HEIGHT = 100
 LEAST = 30  #: of the height: what failures take at least
 
@@ -41,10 +42,10 @@ def strip(codes: bytes) -> str:
     columns = n if n <= CELLS else min(n, COLUMNS)
     paths: dict[str, list[str]] = {name: [] for name, _, _ in _TONES}
     if n <= CELLS:
-        gap = 0.0 if n == 1 else 0.12 if n <= 40 else 0.06
+        gap = min(0.25, GAP * n) if n > 1 else 0.0
         tone_of = {code: name for name, members in _PARTS.items() for code in members}
         for i, code in enumerate(codes):
-            paths[tone_of[code]].append(f"M{i + gap / 2:g} 0h{1 - gap:g}v{HEIGHT}h-{1 - gap:g}z")
+            paths[tone_of[code]].append(f"M{i} 0h{1 - gap:.3g}v{HEIGHT}h-{1 - gap:.3g}z")
     else:
         _columns(codes, columns, paths)
     counts = ", ".join(f"{codes.count(code)} {name}" for code, name in sorted(enumerate(CODES), key=_order) if codes.count(code))
@@ -54,7 +55,7 @@ def strip(codes: bytes) -> str:
     )
     return (
         f'<svg class="jf-strip" role="img" aria-label="{escape(label)}" viewBox="0 0 {columns} {HEIGHT}" preserveAspectRatio="none"'
-        f' width="100%" height="14" shape-rendering="crispEdges">{drawn}</svg>'
+        f' width="100%" height="10" shape-rendering="crispEdges">{drawn}</svg>'
     )
 
 

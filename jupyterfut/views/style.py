@@ -20,7 +20,7 @@ STYLE = """<style>
 .jf{font-family:var(--jp-ui-font-family,system-ui,sans-serif);font-size:var(--jp-ui-font-size1,13px);line-height:1.5;color:var(--jp-ui-font-color1,inherit);
 --jf-line:var(--jp-border-color2,rgba(128,128,128,.35));--jf-soft:var(--jp-ui-font-color2,inherit);--jf-idle:var(--jp-border-color1,rgba(128,128,128,.45));
 --jf-good:var(--jp-success-color1,#388e3c);--jf-wait:var(--jp-brand-color1,#1976d2);--jf-bad:var(--jp-error-color1,#d32f2f);--jf-off:var(--jp-ui-font-color3,#888)}
-.jf code,.jf pre{font-family:var(--jp-code-font-family,monospace);font-size:var(--jp-code-font-size,12px);color:inherit;background:none;padding:0}
+.jf.jf.jf code,.jf.jf.jf pre{font-family:var(--jp-code-font-family,monospace);font-size:var(--jp-code-font-size,12px);color:inherit;background:none;padding:0;border:0}
 .jf .jf-dot{display:inline-block;width:.6em;height:.6em;border-radius:50%;margin-right:.5em;background:var(--jf-off);vertical-align:.05em}
 .jf .jf-good{background:var(--jf-good);fill:var(--jf-good)}.jf .jf-wait{background:var(--jf-wait);fill:var(--jf-wait)}
 .jf .jf-bad{background:var(--jf-bad);fill:var(--jf-bad)}.jf .jf-off{fill:var(--jf-off)}
@@ -49,8 +49,9 @@ text-align:left;vertical-align:baseline;white-space:nowrap;color:inherit}
 .jf .jf-bar{display:inline-block;width:64px;height:6px;border-radius:3px;background:var(--jf-line);
 margin-right:.6em;overflow:hidden;vertical-align:.1em}
 .jf .jf-bar span{display:block;height:100%;background:var(--jf-wait)}
-.jf .jf-strip{display:block;width:100%;height:14px;margin:7px 0 3px;border-radius:3px}
-.jf pre.jf-pre{margin:6px 0;white-space:pre-wrap;overflow-wrap:anywhere}
+.jf.jf.jf .jf-strip{display:block;width:100%;height:10px;margin:8px 0 4px;border-radius:2px}.jf.jf.jf td .jf-strip{margin:0}
+.jf .jf-table td.jf-mid{vertical-align:middle}
+.jf.jf.jf pre.jf-pre{margin:6px 0;white-space:pre-wrap;overflow-wrap:anywhere}
 .jf .jf-b{font:inherit;font-size:.92em;line-height:1.6;padding:0 9px;margin:0;border:1px solid var(--jf-line);border-radius:4px;background:none;
 color:inherit;cursor:pointer}
 .jf .jf-b:hover{background:var(--jp-layout-color2,rgba(128,128,128,.15))}.jf .jf-b:disabled{opacity:.5;cursor:default}

@@ -151,6 +151,7 @@ class Forms:
     def close(self) -> None:
         """The end of all of them."""
         self.drop(self)
+        self.pace.close()
         self.link.close()
 
     def _trim(self) -> None:

@@ -23,6 +23,9 @@ logger = logging.getLogger("jupyterfut.notebook")
 SILENCE_S = 3.0
 """Whoever was asked whether he is there, and says nothing for so long, is not."""
 
+ASK_S = 15.0
+"""Whoever was not heard for so long is asked. (Not more often: each message from the page makes JupyterLab show the kernel as idle for a moment.)"""
+
 Act = Callable[[str, str, dict[str, Any]], None]
 
 
@@ -72,10 +75,10 @@ class Link:
         return not self._asked_at or time.monotonic() - self._asked_at < SILENCE_S
 
     def push(self, fragments: dict[str, str]) -> None:
-        """Send forms as they are now. Every two seconds the page is asked to say that it is there."""
+        """Send forms as they are now. From time to time the page is asked to say that it is there."""
         now = time.monotonic()
         message: dict[str, Any] = {"t": "push", "now": time.time(), "forms": fragments}
-        if not self._asked_at and now - self._heard_at > 2.0:
+        if not self._asked_at and now - self._heard_at > ASK_S:
             self._asked_at = now
             message["ask"] = True
         self._send(message)

@@ -33,6 +33,7 @@ class Pace(Generic[T]):
         self._due: dict[T, float] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._closed = False
 
     def wake(self, one: T) -> None:
         """It has changed. Never blocks for long; from any thread."""
@@ -52,7 +53,18 @@ class Pace(Generic[T]):
             self._news.pop(one, None)
             self._due.pop(one, None)
 
+    def close(self) -> None:
+        """Nothing is told any more. Waits until what is being told has been told."""
+        with self._changed:
+            self._closed = True
+            thread = self._thread
+            self._changed.notify()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
     def _go(self) -> None:
+        if self._closed:
+            return
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="jupyterfut-forms", daemon=True)
             self._thread.start()
@@ -77,6 +89,8 @@ class Pace(Generic[T]):
         """Those to be told now; None when there has been nothing for long."""
         idle_at = time.monotonic() + IDLE_S
         while True:
+            if self._closed:
+                return None
             now = time.monotonic()
             for one in [one for one, due in self._due.items() if due <= now]:
                 del self._due[one]

@@ -157,6 +157,9 @@ class TaskForm(Form):
 
     def _hear(self, where: Whereabouts) -> None:
         """On a client's loop: a task stands somewhere else now."""
+        known = self._where.get(where.key)
+        if not where.worker and known is not None and where.state not in ("waiting", "queued"):
+            where = where._replace(worker=known.worker)  # where it was, although it is not there any more
         self._where[where.key] = where
         if where.state == "running":
             self._began[where.key] = where.since
@@ -289,8 +292,9 @@ class FuturesForm(TaskForm):
         if len(records) <= FOLLOWED:
             rows = tuple(self.one(record, code) for record, code in zip(records, codes, strict=True))
         running = codes.count(0) + codes.count(1) > 0
+        failures = failures_of(record for record, code in zip(records, codes, strict=True) if code == 3) if codes.count(3) else ()
         self._view = FuturesView(
-            codes, common_name(records), self._kind, rows, failures_of(records) if codes.count(3) else (), self.groups(records),
+            codes, common_name(records), self._kind, rows, failures, self.groups(records),
             self.since if running and self._held else None, self.took_s, not self._held and bool(codes.count(6)),
         )  # fmt: skip
 
