@@ -84,6 +84,7 @@ class Attached:
         cell = current.begin(self._request(), int(self.shell.displayhook.prompt_count))
         if cell is None:
             return
+        self.page.see_streams()
         self.page.enter_thread()
         origins.cell_of_call = current.id_of_call
         for fn in _at_start.copy():

@@ -20,7 +20,7 @@ from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from jupyterfut.client.output import terminal
+from jupyterfut.client.output import STREAMS, terminal, write
 from jupyterfut.config import settings
 from jupyterfut.notebook import current
 from jupyterfut.notebook.current import Cell
@@ -46,10 +46,9 @@ class Page:
         self._numbers = itertools.count(1)
         self._closed = False
         self._entered = threading.local()
-        streams: list[Any] = [sys.stdout, sys.stderr]
-        self._streams = [stream for stream in streams if hasattr(stream, "register_hook") and hasattr(stream, "set_parent")]
-        for stream in self._streams:
-            self._in_io_thread(stream.register_hook, self._before)
+        self._publisher = shell.display_pub
+        self._streams: list[Any] = []  # the kernel's own
+        self.see_streams()
         if not hasattr(shell.displayhook, "register_hook"):  # before ipykernel 7.4
             shell.displayhook.finish_displayhook = self._finish_displayhook
 
@@ -77,6 +76,9 @@ class Page:
             if pane is None:
                 pane = self._panes[cell] = self._by_request[where.parent.get("msg_id", "")] = Pane(self, where, settings().notebook.output_chars)
         if current.is_running(where):
+            parts = self._not_captured(parts)
+            if not parts:
+                return False
             self._flush_kernel(whether_or_not=not pane.timed and pane.is_due(time.monotonic()))
         with self._lock:
             unfinished = pane.take(key, parts)
@@ -86,6 +88,21 @@ class Page:
                 self._unfinished.pop(key, None)
             self._serve(pane, client)
         return unfinished
+
+    def _not_captured(self, parts: list[list[Any]]) -> list[list[Any]]:
+        """The cell may have led its output elsewhere (`%%capture`, `redirect_stdout`): then what its tasks say goes there, too. The other parts."""
+        rest = []
+        for part in parts:
+            kind = part[0]
+            if kind in STREAMS and not _is_kernels(getattr(sys, STREAMS[kind])):
+                write(STREAMS[kind], part[1])
+            elif kind == "display" and self._shell.display_pub is not self._publisher:
+                transient = {"display_id": part[1]["display_id"]} if part[1].get("display_id") else {}
+                publish = self._shell.display_pub.publish
+                publish(part[1]["data"], part[1].get("metadata") or {}, transient=transient, update=bool(part[1].get("update")))
+            else:
+                rest.append(part)
+        return rest
 
     def knows(self, cell: str) -> bool:
         """Whether there is such a cell."""
@@ -142,6 +159,14 @@ class Page:
             if pane is not None:
                 pane.flush(time.monotonic(), everything=True)
 
+    def see_streams(self) -> None:
+        """Before a cell begins, stdout and stderr are the kernel's: later it may lead them elsewhere."""
+        for stream in (sys.stdout, sys.stderr):
+            real = _real(stream)
+            if _is_kernels(real) and real not in self._streams:
+                self._streams.append(real)
+                self._in_io_thread(real.register_hook, self._before)
+
     def enter_thread(self) -> None:
         """In a thread that runs cells: what it displays is kept in order with what tasks say."""
         if getattr(self._entered, "yes", False):
@@ -193,6 +218,16 @@ class Page:
             fn(*args)
         else:
             self._io.schedule(lambda: fn(*args))
+
+
+def _real(stream: Any) -> Any:
+    """The stream behind a worker's stand-in, if there is one."""
+    return getattr(stream, "real", stream)
+
+
+def _is_kernels(stream: Any) -> bool:
+    """Whether it is one of the kernel's, which send messages."""
+    return hasattr(_real(stream), "set_parent") and hasattr(_real(stream), "register_hook")
 
 
 def _set_parent(stream: Any, parent: dict[str, Any]) -> Callable[[], object]:

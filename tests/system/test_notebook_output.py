@@ -187,6 +187,13 @@ def test_an_error_in_what_is_displayed_harms_nobody(kernel: Watched) -> None:
     assert ("stdout", "on\n") in kernel.outputs(cell)
 
 
+def test_a_cell_that_captures_its_output_captures_that_of_its_tasks(kernel: Watched) -> None:
+    figure = "['display', {'data': {'text/plain': 'figure'}, 'metadata': {}}]"
+    cell = kernel.cell(f"%%capture caught\nhere = client._origins.here()\nsay(here, ['out', 'one\\n'], ['err', 'two\\n'], {figure})")
+    assert kernel.outputs(cell) == []
+    assert kernel.run("print(caught.stdout, caught.stderr, [one.data for one in caught.outputs])") == "one\n two\n [{'text/plain': 'figure'}]\n"
+
+
 def test_detached_it_goes_to_the_kernels_own_streams(kernel: Watched) -> None:
     kernel.cell("from jupyterfut.notebook import attach\nhere = client._origins.here()\nattach.detach()")
     assert kernel.run("say(here, ['out', 'plain\\n'])") == "plain\n"
