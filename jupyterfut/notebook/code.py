@@ -7,13 +7,15 @@ import __future__
 import ast
 import functools
 import operator
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from IPython.core.displayhook import DisplayHook
 from IPython.core.error import UsageError
 
 from jupyterfut.notebook.cells import CellNames, names_of
+from jupyterfut.notebook.inside import TIMED, NotHere, Opening, arrange, expand, openings
+from jupyterfut.notebook.modules import imports_of
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -30,32 +32,41 @@ class CellCode(NamedTuple):
     flags: int  #: for `compile`
     names: CellNames
     shows: bool  #: it ends with an expression, and not with ";"
+    shown: str  #: as it stands in the notebook
+    openings: tuple[Opening, ...] = ()  #: `%%time` and the like at the top of the body
+    imports: frozenset[str] = frozenset()  #: the top-level modules that it imports
 
     def line(self, lineno: int) -> str:
         """The text of one line."""
-        lines = self.source.splitlines()
+        lines = self.shown.splitlines()
         return lines[lineno - 1].strip() if 0 < lineno <= len(lines) else ""
 
 
-def read_cell(shell: InteractiveShell, magic_line: str, body: str) -> CellCode:
-    """The cell whose first line is the magic and whose rest is `body`.
+def read_cell(shell: InteractiveShell, magic_line: str, body: str, bound: Iterable[str] = ()) -> CellCode:
+    """The cell whose first line is the magic and whose rest is `body`; the names in `bound` are there before it begins.
 
     Raises SyntaxError at the cell's own line, and UsageError for a magic inside it that cannot run on a worker. `!command` lines and top-level
     `await` can.
     """
-    indent = 1 + _empty_lines(body)  # IPython's transformation drops empty lines in front
-    source = "\n" * indent + shell.transform_cell(body)
     shown = f"{magic_line.rstrip()}\n{body}"
-    filename = shell.compile.cache(shown, number=cell_number(shell), raw_code=shown)
-    flags = (shell.compile.flags & _FUTURES) | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-    tree = compile(source, filename, "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
-    assert isinstance(tree, ast.Module)
-    compile(tree, filename, "exec", flags, dont_inherit=True)  # what only the compiler finds: `return` outside of a function
-    for node in _magics(tree):
-        raise UsageError(f"%%submit: line {node.lineno}: magics do not run on a worker (lines that begin with ! do)")
-    ends_with_value = bool(tree.body) and isinstance(tree.body[-1], ast.Expr)
-    shows = ends_with_value and not DisplayHook.semicolon_at_end_of_expression(body)
-    return CellCode(source, filename, flags, names_of(tree, source), shows)
+    magic = magic_line.split(" ")[0]
+    try:
+        opened_by, rest = openings(body)
+        indent = 1 + _empty_lines(rest)  # IPython's transformation drops empty lines in front
+        source = "\n" * indent + shell.transform_cell(rest)
+        filename = shell.compile.cache(shown, number=cell_number(shell), raw_code=shown)
+        flags = (shell.compile.flags & _FUTURES) | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        tree = compile(source, filename, "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
+        assert isinstance(tree, ast.Module)
+        expanded = expand(tree)
+        shows = bool(tree.body) and isinstance(tree.body[-1], ast.Expr) and not DisplayHook.semicolon_at_end_of_expression(rest)
+        tree = arrange(tree, opened_by)
+        compile(tree, filename, "exec", flags, dont_inherit=True)  # what only the compiler finds: `return` outside of a function
+    except NotHere as error:
+        raise UsageError(f"{magic}: {error}") from None
+    names = names_of(tree, None if expanded or opened_by else source, bound)
+    names = names._replace(writes=tuple(name for name in names.writes if name != TIMED))
+    return CellCode(source, filename, flags, names, shows, shown, opened_by, imports_of(tree))
 
 
 def cell_number(shell: InteractiveShell) -> int:
@@ -97,11 +108,3 @@ def _empty_lines(text: str) -> int:
             return count
         count += 1
     return count
-
-
-def _magics(tree: ast.Module) -> Iterator[ast.Call]:
-    """Calls such as `get_ipython().run_line_magic("time", "...")`, into which IPython turns `%time ...`."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("run_line_magic", "run_cell_magic"):
-            if isinstance(node.func.value, ast.Call) and isinstance(node.func.value.func, ast.Name) and node.func.value.func.id == "get_ipython":
-                yield node

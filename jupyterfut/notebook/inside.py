@@ -76,8 +76,8 @@ def openings(body: str) -> tuple[tuple[Opening, ...], str]:
             break
         if name not in ("time", "timeit"):
             raise NotHere(number + 2, _REASONS.get(name, f"%%{name} {_ELSEWHERE} ({_RUN})"))
-        if name == "time" and argument.strip():
-            raise NotHere(number + 2, "%%time takes nothing on its line: what is measured stands below it")
+        if argument.strip() and (name == "time" or split_options(argument)[1]):
+            raise NotHere(number + 2, f"%%{name} takes {'nothing' if name == 'time' else 'options only'} on its line here")
         found.append(Opening(name, argument.strip()))
         lines[number] = ""
     return tuple(found), "\n".join(lines)
@@ -94,6 +94,25 @@ def expand(tree: ast.Module) -> bool:
     work = _Expand()
     work.visit(tree)
     return work.found
+
+
+def arrange(tree: ast.Module, opened_by: tuple[Opening, ...]) -> ast.Module:
+    """The cell as its `%%timeit` or `%%bash` line would have it. (`%%time` measures from outside.)"""
+    for name, argument in reversed(opened_by):
+        place = ast.Pass(lineno=1, col_offset=0, end_lineno=1, end_col_offset=0)
+        if name in _SCRIPTS:
+            tree.body = [ast.copy_location(ast.Expr(_shell("script", place, ast.Constant(name), ast.Constant(argument))), place)]
+        elif name == "timeit":
+            function = ast.parse(f"def {TIMED}(): pass").body[0]
+            assert isinstance(function, ast.FunctionDef)
+            function.body = tree.body or function.body
+            call = _shell("timeit", place, ast.Constant(argument), ast.Name(TIMED, ast.Load()))
+            tree.body = [function, ast.copy_location(ast.Expr(call), place)]
+    return ast.fix_missing_locations(tree)
+
+
+TIMED = "_jupyterfut_timed"
+"""The function that `%%timeit` makes of a cell. It is no name of the cell's."""
 
 
 class _Expand(ast.NodeTransformer):

@@ -14,7 +14,7 @@ from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from jupyterfut import Client, Future
+from jupyterfut import Client, Future, config
 from jupyterfut.client.current import open_clients
 from jupyterfut.notebook import clients
 
@@ -74,8 +74,8 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Notebook]:
     """A notebook without a client."""
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
     InteractiveShell.clear_instance()
-    config = Config({"HistoryManager": {"enabled": False}, "InteractiveShell": {"colors": "nocolor"}})
-    shell = InteractiveShell.instance(config=config, display_pub_class=Recorder)
+    settings = Config({"HistoryManager": {"enabled": False}, "InteractiveShell": {"colors": "nocolor"}})
+    shell = InteractiveShell.instance(config=settings, display_pub_class=Recorder)
     shell.display_pub.start()
     try:
         shell.run_line_magic("load_ext", "jupyterfut")
@@ -251,7 +251,6 @@ def test_syntax_error(bare: Notebook, cell: str, line: int, text: str) -> None:
         ("--retries many", "a whole number"),
         ("--priority high", "--priority"),
         ("--name", "--name"),
-        ("for x in xs", "unrecognized arguments"),
     ],
 )
 def test_bad_option(bare: Notebook, line: str, text: str) -> None:
@@ -263,7 +262,7 @@ def test_bad_option(bare: Notebook, line: str, text: str) -> None:
 
 
 def test_a_magic_inside(bare: Notebook) -> None:
-    error = bare.fails("%%submit\nx = 1\n%time y = 2")
+    error = bare.fails("%%submit\nx = 1\n%load_ext autoreload")
     assert isinstance(error, UsageError)
     assert "line 3" in str(error)
 
@@ -279,8 +278,7 @@ def test_an_asynchronous_client_does_not_block(bare: Notebook) -> None:
     bare.run("texts = [await asyncio.to_thread(updates.get, timeout=20) for _ in range(2)]\nawait client.close()")
     assert bare["y"] == 1
     assert isinstance(bare["failed"], ZeroDivisionError)
-    assert bare["texts"][0] == "2"
-    assert "ZeroDivisionError" in bare["texts"][1]
+    assert "ZeroDivisionError" in "".join(bare["texts"])
 
 
 # --- errors of the cell
@@ -301,7 +299,6 @@ def test_error_shows_the_cells_own_lines(notebook: Notebook) -> None:
 def test_error_appears_under_the_cell(notebook: Notebook) -> None:
     notebook.run("%%submit\nprint('so far')\nx = [][1]")
     shown = notebook.update()
-    assert shown.startswith("so far\n")
     assert "line 3" in shown
     assert "x = [][1]" in shown
     assert "IndexError: list index out of range" in shown
@@ -330,11 +327,11 @@ def test_running_a_cell_again_drops_its_earlier_run(notebook: Notebook) -> None:
     notebook.run("import threading\ngate = threading.Event()\nopen_gate = client.submit(gate.wait, pure=False)")
     notebook.run("%%submit\nopen_gate\nx = 1\n'first'")
     first = notebook["x"].key
-    notebook.run("%%submit\nx = 2\n'second'")
-    assert notebook.update() == "'second'"
+    notebook.run("%%submit\ny = 2\n'second'")
+    assert "y" in notebook.update()
+    assert "x" not in notebook.shell.user_ns
     del notebook.shell.user_ns["open_gate"]
-    notebook.run("gate.set()\ny = client.submit(abs, -1).result()")
-    assert notebook.value("x") == 2
+    notebook.run("gate.set()\nz = client.submit(abs, -1).result()")
     assert first not in notebook["client"].nbytes()
     assert notebook.shown.updates.empty()
 
@@ -375,23 +372,33 @@ def test_priority(notebook: Notebook) -> None:
 # --- what is shown
 
 
-def test_last_expression_replaces_the_cells_output(notebook: Notebook) -> None:
+@pytest.fixture
+def plain_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What tasks print comes to the terminal as it is, without the task's name. (Under which cell it comes in a kernel, test_output_kernel tells.)"""
+    monkeypatch.setenv("JUPYTERFUT_OUTPUT", "plain")
+    config._read.cache_clear()
+
+
+@pytest.mark.usefixtures("plain_output")
+def test_the_card_moves_on_and_the_last_expression_comes_beneath(notebook: Notebook, capsys: pytest.CaptureFixture[str]) -> None:
     notebook.run("%%submit\nprint('working')\nx = 6\nx * 7")
     assert notebook.shown.shown[0] == (f"cell-{notebook.number}: pending, futures: x", False)
-    assert notebook.update() == "working\n42"
+    assert notebook.update() == f"cell-{notebook.number}: finished, futures: x"
+    assert capsys.readouterr().out == "working\n42\n"
 
 
+@pytest.mark.usefixtures("plain_output")
 def test_waiting_shows_it_as_any_cell_does(notebook: Notebook, capsys: pytest.CaptureFixture[str]) -> None:
     notebook.run("from IPython.display import display as also\ndef f(): also('shown')")
     notebook.run("%%submit --wait\nprint('working')\ndisplay('shown')\nf()\n6 * 7")
-    assert capsys.readouterr().out == "working\n"
-    assert notebook.shown.shown == [("'shown'", False), ("'shown'", False), ("42", False)]
+    assert capsys.readouterr().out == "working\n'shown'\n'shown'\n42\n"
+    assert notebook.shown.shown == []
 
 
 @pytest.mark.parametrize(
     "cell", ["%%submit --wait\n6 * 7;", "%%submit --wait -q\nprint(1)\n6 * 7", "%%submit --wait\nNone", "%%submit --wait\nx = 1"]
 )
-def test_silence(notebook: Notebook, capsys: pytest.CaptureFixture[str], cell: str) -> None:
+def test_silence(capsys: pytest.CaptureFixture[str], notebook: Notebook, cell: str) -> None:
     notebook.run(cell)
     assert notebook.shown.shown == []
     assert capsys.readouterr().out == ""
@@ -404,14 +411,15 @@ def test_shell_lines_and_top_level_await(notebook: Notebook) -> None:
     assert notebook.value("x") == 1
 
 
+@pytest.mark.usefixtures("plain_output")
 def test_printing_elsewhere_is_not_taken(notebook: Notebook, capsys: pytest.CaptureFixture[str]) -> None:
     notebook.run(
         "import threading\nstarted, go_on = threading.Event(), threading.Event()\nboth = client.submit(lambda: (started.set(), go_on.wait()))"
     )
     notebook.run("%%submit\nboth\nprint('the cell')")
     notebook.run("started.wait()\nprint('the notebook')\ngo_on.set()")
-    assert notebook.update().startswith("the cell")
-    assert capsys.readouterr().out == "the notebook\n"
+    assert notebook.update().endswith("finished")
+    assert capsys.readouterr().out == "the notebook\nthe cell\n"
 
 
 # --- the extension
@@ -435,8 +443,8 @@ def test_first_use_starts_a_cluster_of_processes(bare: Notebook, capsys: pytest.
     try:
         bare.run("%%submit --wait\nimport os\nwith open(os.devnull) as f:\n    pid = os.getpid()\npid != os.getppid()")
         out = capsys.readouterr().out
-        assert out.count("\n") == 1
-        assert out.startswith("jupyterfut: started a local cluster, ")
+        assert [line for line in out.splitlines() if line.startswith("jupyterfut: started a local cluster, ")]
+        assert out.count("\n") == 2, "one line of ours, and the cell's value"
         assert bare.value("pid") != __import__("os").getpid()
         with pytest.raises(TypeError, match="'f' cannot leave the worker"):
             bare.value("f")
