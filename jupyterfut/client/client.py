@@ -9,7 +9,7 @@ import builtins
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from typing import Any
 
-from jupyterfut.client import current, info
+from jupyterfut.client import current, info, recreating
 from jupyterfut.client.administration import Administration
 from jupyterfut.client.future_list import FutureList
 from jupyterfut.client.futures import Future, futures_within
@@ -234,6 +234,31 @@ class Client(Showing, Placing, Administration, TalkingBack, Graphs, ClientLife):
         (ValueError('too wet'), 'home again')
         """
         return self._tell(ev.Retry([future._record for future in futures_within(futures, "retry")]))
+
+    def recreate_error_locally(self, future: Future) -> Any:
+        """Make a failed task's call here, in this thread, so that it raises where a debugger can look at its variables (as in dask.distributed). If
+        the task failed because an input did, it is the call that failed first. In a notebook, `%futures debug NAME` does this and opens the debugger.
+
+        Waits for the task to end, fetches the inputs of the call (which are made again on the cluster if they were let go), and calls the function:
+        for the second time, with all that it does. Returns what it returns, if it does not fail here.
+        Blocks, or returns an awaitable. Raises what the function raises; `CancelledError`, `LostData`; `NoSuchKey` if the task that failed first has
+        been forgotten; TypeError for what is no future.
+
+        >>> def ratio(x, y):
+        ...     return x / y
+        >>> with Client(processes=False) as client:
+        ...     future = client.submit(ratio, 1, client.submit(int, "0"))
+        ...     client.recreate_error_locally(future)
+        Traceback (most recent call last):
+        ZeroDivisionError: division by zero
+        """
+        if not isinstance(future, Future):
+            raise TypeError(f"recreate_error_locally takes a future, not {type(future).__name__} {future!r}"[:500])
+        try:
+            return recreating.rerun(self, future)
+        except BaseException as error:
+            fold(error)
+            raise
 
     def _tell(self, event: Any) -> Any:
         """Post an event, and wait until the scheduler has heard of it and we of what followed at once."""

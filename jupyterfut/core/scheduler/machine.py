@@ -29,6 +29,7 @@ from jupyterfut.core.scheduler.observing import Observing
 from jupyterfut.core.scheduler.parking import Parking
 from jupyterfut.core.scheduler.plugins import Plugins
 from jupyterfut.core.scheduler.query import Query
+from jupyterfut.core.scheduler.recipes import Recipes
 from jupyterfut.core.scheduler.replicas import Replicas
 from jupyterfut.core.scheduler.restarts import Restarts
 from jupyterfut.core.scheduler.retirement import Retirement
@@ -68,6 +69,7 @@ class SchedulerMachine:
         self.query = Query(self.state, self.dispatch)
         self.cancelling = Cancelling(self.state, self.transitions)
         self.query.ops.update(self.cancelling.ops)
+        self.query.ops.update(Recipes(self.state).ops)
         self.notes = Notes(self.state)
         self.query.ops.update(self.notes.ops)
         self.observing = Observing(self.state)
