@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from jupyterfut import config
-from jupyterfut.runtime import child, output
+from jupyterfut.runtime import child
 
 
 def main() -> int:
@@ -20,6 +20,8 @@ def main() -> int:
     parent.die_with_it()
     settings = parent.settings
     config.use(config.Settings.from_dict(settings["config"], "the parent's settings"))
+    from jupyterfut.runtime import output
+
     output.own_process(settings["output_pipes"])
     sys.setswitchinterval(config.settings().worker.switch_interval_s)
     import asyncio

@@ -13,17 +13,18 @@ Every method may be called from any thread.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from time import monotonic, perf_counter
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from jupyterfut.runtime.context import here
 from jupyterfut.runtime.output.parts import PART_BYTES, Allowance, Gap, Kind, Part, Parts, cut, display_size
 
 if TYPE_CHECKING:
+    import asyncio
+
     from jupyterfut.core.worker.events import Call
     from jupyterfut.ids import Key
     from jupyterfut.runtime.context import Desk
@@ -41,9 +42,6 @@ JAM_BYTES = 32 * 2**20
 _REFILL_PARTS = 8
 _TASKS_AT_ONCE = 8
 _FORGET_S = 10.0
-
-_JUST_S = 0.25
-"""A task that was started so long ago, and has ended, was too short to look for itself at what it had written below Python."""
 
 
 class TaskOutput:
@@ -192,9 +190,9 @@ class Collector:
             output.flush(last=True)
 
     def look_below(self) -> list[tuple[str, Any]]:
-        """What was written below Python, and by calls that have just ended: topics and values of notices."""
+        """Outcomes are about to be told: what was written below Python by the calls that have just ended, as topics and values of notices."""
         assert self.below is not None
-        self.below.look(self.newest)
+        self.below.look(self._newest_or_last)
         if not self._late:
             return []
         with self.lock:
@@ -209,23 +207,22 @@ class Collector:
             output.flush(last=True)
 
     def newest(self) -> TaskOutput | None:
-        """Of the task that was started last, of those that run, or (with none running) that was just started and has ended: what is put out by nobody
-        in particular is taken for its."""
+        """Of the task that was started last, of those that run: what is put out by nobody in particular is taken for its."""
         newest: Desk | None = None
-        ended: Desk | None = None
         for desks in self.sources:
             for desk in list(desks.values()):
-                if desk.call is not None:
-                    if desk.call.origin and (newest is None or desk.start >= newest.start):
-                        newest = desk
-                elif desk.last is not None and (ended is None or desk.start >= ended.start):
-                    ended = desk
+                if desk.call is not None and desk.call.origin and (newest is None or desk.start >= newest.start):
+                    newest = desk
         call = newest.call if newest is not None else None
-        if not self.at_once:
-            return None
-        if call is not None:
-            return self.of(call.key, call.origin)
-        if ended is None or ended.last is None or perf_counter() - ended.start > _JUST_S or not (origin := self._origin_of(ended.last)):
+        return self.of(call.key, call.origin) if call is not None and self.at_once else None
+
+    def _newest_or_last(self) -> TaskOutput | None:
+        """With none running, of the one that has just ended."""
+        running = self.newest()
+        if running is not None or not self.at_once:
+            return running
+        ended = max((desk for desk in list(self.sources[0].values()) if desk.last is not None), key=lambda desk: desk.start, default=None)
+        if ended is None or ended.last is None or not (origin := self._origin_of(ended.last)):
             return None
         with self.lock:
             output = self.of(ended.last, origin)
