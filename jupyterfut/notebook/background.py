@@ -7,6 +7,7 @@ what was asked for is begun, and what comes of it is said when it comes.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_going_on: set[asyncio.Task[Any]] = set()
+_going_on: set[concurrent.futures.Future[None]] = set()
 
 
 def perform(client: Client, coroutine: Coroutine[Any, Any, T], then: Callable[[T], Any]) -> Any:
@@ -24,9 +25,9 @@ def perform(client: Client, coroutine: Coroutine[Any, Any, T], then: Callable[[T
     __tracebackhide__ = True
     if not client.asynchronous:
         return then(client._run(coroutine))
-    task = asyncio.ensure_future(_follow(coroutine, then))
-    _going_on.add(task)
-    task.add_done_callback(_going_on.discard)
+    going_on = asyncio.run_coroutine_threadsafe(_follow(coroutine, then), client._session.loop)
+    _going_on.add(going_on)
+    going_on.add_done_callback(_going_on.discard)
     return None
 
 

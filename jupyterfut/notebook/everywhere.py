@@ -20,10 +20,10 @@ from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from jupyterfut.notebook.run import namespace_of
+from jupyterfut.notebook.inside import Opening, arrange, expand
+from jupyterfut.notebook.run import _settled, namespace_of
+from jupyterfut.notebook.travel import unpacked
 from jupyterfut.runtime.plugin_classes import WorkerPlugin
-from jupyterfut.serde.calls import loads_call
-from jupyterfut.wire.payload import Blob
 
 logger = logging.getLogger("jupyterfut.worker")
 
@@ -40,15 +40,17 @@ class SetUp(NamedTuple):
     flags: int
     captured: bytes  #: the notebook's names that it reads (`notebook.capture`)
     shows: bool  #: the value of a last expression is printed
+    openings: tuple[Opening, ...] = ()  #: `%%time` and the like
 
 
 def evaluate_expression(source: str, filename: str, flags: int, captured: bytes, dependencies: Sequence[Any]) -> Any:
     """The value of an expression of the notebook. Runs as a task."""
-    (anchor, values), _ = loads_call(Blob(captured, ()), dependencies)
+    anchor, values = unpacked(captured, [_settled(value) for value in dependencies])
     namespace = namespace_of(anchor)
     namespace.update(values)
     _lend_source(source, filename)
     tree = compile(source, filename, "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
+    expand(tree)
     return _evaluate(compile(ast.Expression(tree.body[0].value), filename, "eval", flags, dont_inherit=True), namespace)
 
 
@@ -83,7 +85,7 @@ class SetUpLater(WorkerPlugin):
 
 
 def _run(cell: SetUp, worker: Any) -> None:
-    (anchor, values), _ = loads_call(Blob(cell.captured, ()), [])
+    anchor, values = unpacked(cell.captured, [])
     shared: dict[str, Any] = vars(worker).setdefault("everywhere", {})
     namespace = namespace_of(anchor)
     own = set(namespace)
@@ -92,6 +94,8 @@ def _run(cell: SetUp, worker: Any) -> None:
     namespace["display"] = _display
     _lend_source(cell.source, cell.filename)
     tree = compile(cell.source, cell.filename, "exec", cell.flags | ast.PyCF_ONLY_AST, dont_inherit=True)
+    expand(tree)
+    tree = arrange(tree, cell.openings)
     last = tree.body.pop() if cell.shows and tree.body and isinstance(tree.body[-1], ast.Expr) else None
     try:
         if tree.body:

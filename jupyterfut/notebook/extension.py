@@ -41,6 +41,8 @@ def unload(shell: Any) -> None:
     manager = shell.magics_manager
     for cls in MAGICS:
         magics = manager.registry.pop(cls.__name__)
+        if isinstance(magics, SubmitMagics):
+            magics.leave()
         shell.configurables.remove(magics)
         for kind in ("line", "cell"):
             for name, function in list(manager.magics[kind].items()):

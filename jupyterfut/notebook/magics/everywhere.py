@@ -61,7 +61,7 @@ class EverywhereMagic(Magics):  # type: ignore[misc]  # IPython has no types
         client = client_on(options.on) if options.on else client_at_hand()
         if options.local:
             self.shell.run_cell(cell, store_history=False).raise_error()
-        set_up_cell = SetUp(os.urandom(8).hex(), code.source, code.filename, code.flags, captured, code.shows)
+        set_up_cell = SetUp(os.urandom(8).hex(), code.source, code.filename, code.flags, captured, code.shows, code.openings)
         name = f"everywhere-{_place(self.shell, cell)}"
         self._left.update(code.names.writes)
         perform(client, _everywhere(client, set_up_cell, name, options.workers, options.quiet), lambda nothing: nothing)

@@ -98,7 +98,7 @@ class FuturesMagic(Magics):  # type: ignore[misc]  # IPython has no types
     def _clear(self, pattern: str) -> Any:
         names = [name for name, held in self._names().items() if pattern and matches(pattern, [name, *_few_keys(held)])]
         for name in names:
-            self.shell.del_var(name)
+            self._forget(name)
         client = self._keeper()
         if client is None:
             if pattern and not names:
@@ -111,6 +111,15 @@ class FuturesMagic(Magics):  # type: ignore[misc]  # IPython has no types
                 raise UsageError(f"%futures clear: nothing fits {pattern!r}")
 
         return perform(client, holdings.drop(client, pattern), cleared)
+
+    def _forget(self, name: str) -> None:
+        """Delete a name, and what IPython keeps of it as outputs of earlier cells."""
+        value = self.shell.user_ns.pop(name)
+        outputs = self.shell.history_manager.output_hist
+        for number in [number for number, output in outputs.items() if output is value]:
+            del outputs[number]
+        for own in [own for own, kept in self.shell.user_ns.items() if kept is value and own.startswith("_")]:
+            self.shell.user_ns[own] = None
 
     def _debug(self, pattern: str) -> None:
         __tracebackhide__ = True

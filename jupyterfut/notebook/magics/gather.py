@@ -94,7 +94,7 @@ def _first_failure(chosen: Iterable[Held], timeout: float | None) -> Future | No
     futures = dict.fromkeys(future for held in chosen for future in held.futures)
     if not any(future.status == "pending" for future in futures):  # the common road: nothing to wait for
         return next((future for future in futures if future.status != "finished"), None)
-    for future in as_completed(futures, timeout=timeout):
+    for future in as_completed(list(futures), timeout=timeout):
         if future.status != "finished":
             done: Future = future
             return done
