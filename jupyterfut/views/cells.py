@@ -16,9 +16,9 @@ def cell(view: CellView, *, static: bool = False, look: Look | None = None) -> s
     """The card of a submitted cell: its state, where it runs and for how long, the names that are futures now, what it printed, how it failed."""
     look = look_of(look, static)
     printed = preformatted(view.printed)
-    failed = preformatted(view.traceback or view.reason) if view.status != "pending" else ""
+    failed = preformatted(view.traceback or view.reason) if view.status not in ("pending", "finished") else ""
     names = f'<span class="jf-soft">futures:</span> <code>{escape(", ".join(view.names))}</code>' if view.names else ""
-    why = f'<div class="jf-why">{escape(view.reason)}</div>' if view.reason and view.status == "pending" else ""
+    why = f'<div class="jf-why">{escape(view.reason)}</div>' if view.reason and view.status in ("pending", "finished") else ""
     if look.static and view.status in ("pending", "finished"):
         return piece("chip", f"{printed}{failed}{names}", look, view.name)  # which of the two it is depends on when one looks
     parts = [

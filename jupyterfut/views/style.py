@@ -17,10 +17,14 @@ from typing import NamedTuple
 from jupyterfut.views import text
 
 STYLE = """<style>
-.jf{font-family:var(--jp-ui-font-family,system-ui,sans-serif);font-size:var(--jp-ui-font-size1,13px);line-height:1.5;color:var(--jp-ui-font-color1,inherit);
---jf-line:var(--jp-border-color2,rgba(128,128,128,.35));--jf-soft:var(--jp-ui-font-color2,inherit);--jf-idle:var(--jp-border-color1,rgba(128,128,128,.45));
---jf-good:var(--jp-success-color1,#388e3c);--jf-wait:var(--jp-brand-color1,#1976d2);--jf-bad:var(--jp-error-color1,#d32f2f);--jf-off:var(--jp-ui-font-color3,#888)}
-.jf.jf.jf code,.jf.jf.jf pre{font-family:var(--jp-code-font-family,monospace);font-size:var(--jp-code-font-size,12px);color:inherit;background:none;padding:0;border:0}
+.jf{font-family:var(--jp-ui-font-family,system-ui,sans-serif);font-size:var(--jp-ui-font-size1,13px);line-height:1.5;
+color:var(--jp-ui-font-color1,inherit);
+--jf-line:var(--jp-border-color2,rgba(128,128,128,.35));--jf-soft:var(--jp-ui-font-color2,inherit);
+--jf-idle:var(--jp-border-color1,rgba(128,128,128,.45));
+--jf-good:var(--jp-success-color1,#388e3c);--jf-wait:var(--jp-brand-color1,#1976d2);
+--jf-bad:var(--jp-error-color1,#d32f2f);--jf-off:var(--jp-ui-font-color3,#888)}
+.jf.jf.jf code,.jf.jf.jf pre{font-family:var(--jp-code-font-family,monospace);
+font-size:var(--jp-code-font-size,12px);color:inherit;background:none;padding:0;border:0}
 .jf .jf-dot{display:inline-block;width:.6em;height:.6em;border-radius:50%;margin-right:.5em;background:var(--jf-off);vertical-align:.05em}
 .jf .jf-good{background:var(--jf-good);fill:var(--jf-good)}.jf .jf-wait{background:var(--jf-wait);fill:var(--jf-wait)}
 .jf .jf-bad{background:var(--jf-bad);fill:var(--jf-bad)}.jf .jf-off{fill:var(--jf-off)}
