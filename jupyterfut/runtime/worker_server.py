@@ -536,6 +536,7 @@ class Worker:
         self._executor.forget(effect.ids)
 
     def _run(self, effect: Run) -> None:
+        streams.recover()
         self._executor.run(effect.calls)
 
     def _withdraw(self, effect: Withdraw) -> None:

@@ -28,7 +28,6 @@ class StandIn(io.TextIOBase):
 
     def __init__(self, real: TextIO | None, kind: Kind) -> None:
         self.real = real
-        self.users = 0
         self._kind: Kind = kind
         self._binary = BinaryStandIn(self)
 
@@ -148,7 +147,7 @@ class BinaryStandIn(io.BufferedIOBase):
 
 
 _lock = threading.Lock()
-_places: dict[int, list[tuple[str, StandIn]]] = {}  # by the id of the collector: the stand-ins that were there, or were put there, for its worker
+_ours: dict[str, StandIn] = {}  # by the name of the stream: those that were put there last
 
 
 def acquire(collector: Collector) -> None:
@@ -157,14 +156,7 @@ def acquire(collector: Collector) -> None:
         attribution.collectors.append(collector)
         if descriptors.current is not None:
             collector.below, collector.look_s = descriptors.current, descriptors.LOOK_S
-        mine = _places[id(collector)] = []
-        for name in ("stdout", "stderr"):
-            stream = getattr(sys, name)
-            if not isinstance(stream, StandIn):
-                stream = StandIn(stream, "out" if name == "stdout" else "err")
-                setattr(sys, name, stream)
-            stream.users += 1
-            mine.append((name, stream))
+        _cover()
         if len(attribution.collectors) == 1:
             from jupyterfut.runtime.output import guests
 
@@ -174,16 +166,40 @@ def acquire(collector: Collector) -> None:
 def release(collector: Collector) -> None:
     """The worker is gone. With the last one, the real streams are put back, unless somebody else's stand there. Idempotent."""
     with _lock:
-        for name, stream in _places.pop(id(collector), ()):
-            stream.users -= 1
-            if not stream.users and getattr(sys, name) is stream:
-                setattr(sys, name, stream.real)
         if collector in attribution.collectors:
             attribution.collectors.remove(collector)
             if not attribution.collectors:
                 from jupyterfut.runtime.output import guests
 
+                for name in _NAMES:
+                    stream = getattr(sys, name)
+                    if isinstance(stream, StandIn):
+                        setattr(sys, name, stream.real)
+                _ours.clear()
                 guests.part()
+
+
+def recover() -> None:
+    """Calls are going to run. If the very stream that ours stands for was put back in the meantime, as pytest does between the parts of a test, ours
+    comes back, too; what else may stand there (`redirect_stdout`) was meant."""
+    ours = _ours.get("stdout")
+    if ours is not None and (sys.stdout is ours.real or sys.stderr is _ours["stderr"].real) and ours.real is not None:
+        with _lock:
+            for name, stand_in in _ours.items():
+                if getattr(sys, name) is stand_in.real:
+                    setattr(sys, name, stand_in)
+
+
+_NAMES: dict[str, Kind] = {"stdout": "out", "stderr": "err"}
+
+
+def _cover() -> None:
+    for name, kind in _NAMES.items():
+        stream = getattr(sys, name)
+        if not isinstance(stream, StandIn):
+            stream = StandIn(stream, kind)
+            setattr(sys, name, stream)
+        _ours[name] = stream
 
 
 def _in_fork() -> None:
@@ -191,7 +207,7 @@ def _in_fork() -> None:
     global _lock
     _lock = threading.Lock()
     if attribution.collectors:
-        _places.clear()
+        _ours.clear()
         for name, fd in (("stdout", 1), ("stderr", 2)):
             stream = getattr(sys, name)
             if isinstance(stream, StandIn) and attribution.is_own_process():
