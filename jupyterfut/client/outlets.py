@@ -17,8 +17,6 @@ import threading
 from collections import deque
 from typing import TextIO
 
-from jupyterfut.runtime.output import aside
-
 logger = logging.getLogger("jupyterfut.client")
 
 PIECE_CHARS = 1_000
@@ -87,6 +85,8 @@ class Outlet:
                 self._put(out, text)
 
     def _put(self, out: TextIO, text: str) -> None:
+        from jupyterfut.runtime.output import aside  # not before something is printed: every client imports this module
+
         try:
             with aside():  # the loop of an in-process worker may be in the middle of something for a task
                 try:

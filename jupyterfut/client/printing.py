@@ -15,12 +15,10 @@ import sys
 import warnings
 import weakref
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, TextIO
 
 from jupyterfut.client import current, output
 from jupyterfut.runtime.context import current_task, current_worker
-from jupyterfut.runtime.output import aside, output_of_task
 from jupyterfut.serde import dumps, loads
 from jupyterfut.serde.notes import NOTE_BYTES_LIMIT, PLAIN, unpack
 
@@ -61,6 +59,8 @@ def print(*args: Any, sep: str | None = " ", end: str | None = "\n", file: TextI
             raise TypeError(f"{name} must be None or a string, not {type(value).__name__}")
     text = (" " if sep is None else sep).join(map(str, args)) + ("\n" if end is None else end)
     if worker.echoes:
+        from jupyterfut.runtime.output import aside  # here, as below: every client imports this module
+
         with aside():  # the clients hear of it another way
             builtins.print(text, end="", file=file, flush=flush)  # as above
     if len(text) > _CHARS_LIMIT:
@@ -85,11 +85,14 @@ def warn(message: str | Warning, category: type[Warning] | None = UserWarning, s
     kind: Any = category
     if not (isinstance(kind, type) and issubclass(kind, Warning)):
         raise TypeError(f"category must be a class of warnings, not {category!r}")
-    if worker is None or worker.echoes:
-        with aside() if worker is not None else nullcontext():
-            warnings.warn(message, category, stacklevel + 1, source)
     if worker is None:
+        warnings.warn(message, category, stacklevel + 1, source)
         return
+    if worker.echoes:
+        from jupyterfut.runtime.output import aside
+
+        with aside():
+            warnings.warn(message, category, stacklevel + 1, source)
     frame: Any = sys._getframe(1)
     for _ in range(stacklevel - 1):
         frame = frame.f_back or frame
@@ -111,6 +114,8 @@ def _say(worker: Worker, topic: str, message: dict[str, Any]) -> None:
     task = current_task()
     key, origin = ("", "") if task is None else (task.key, task.origin)
     message.update(key=key, origin=origin, worker=worker.address, client=None)
+    from jupyterfut.runtime.output import output_of_task
+
     put_out = output_of_task()
     if put_out is not None:
         put_out.flush()  # what the task has put out before is heard before

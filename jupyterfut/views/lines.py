@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from functools import cache
 
-_MOVES = re.compile("(\r|\b|\x1b\\[[012]?K)")
-_ESCAPES = re.compile("\x1b\\[[0-9;?]*[A-Za-z]")
+
+@cache
+def _moves() -> re.Pattern[str]:
+    """What moves the cursor within a line, or erases. (Compiled when it is first met: every client imports this.)"""
+    return re.compile("(\r|\b|\x1b\\[[012]?K)")
 
 
 class OpenLine:
@@ -46,12 +50,13 @@ class OpenLine:
         if "\r" not in text and "\b" not in text and "\x1b" not in text:
             self._put(text)
             return
-        for piece in _MOVES.split(text):
+        moves = _moves()
+        for piece in moves.split(text):
             if piece == "\r":
                 self.column = 0
             elif piece == "\b":
                 self.column = max(0, self.column - 1)
-            elif _MOVES.fullmatch(piece):
+            elif moves.fullmatch(piece):
                 self._erase(piece)
             elif piece:
                 self._put(piece)
@@ -91,7 +96,8 @@ class OpenLine:
 
 
 def _bare(text: str) -> str:
-    return _ESCAPES.sub("", text) if "\x1b" in text else text
+    """Without what takes no room on the screen."""
+    return re.sub("\x1b\\[[0-9;?]*[A-Za-z]", "", text) if "\x1b" in text else text
 
 
 def take(line: OpenLine, text: str) -> str:
@@ -121,7 +127,7 @@ def folded(text: str) -> str:
     >>> folded("10 %\\r20 %\\ndone")
     '20 %\\ndone'
     """
-    if ("\r" not in text and "\b" not in text and "\x1b" not in text) or not _MOVES.search(text):
+    if ("\r" not in text and "\b" not in text and "\x1b" not in text) or not _moves().search(text):
         return text
     lines = []
     for part in text.split("\n"):
