@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from jupyterfut.client.printing import print, warn  # noqa: A004
     from jupyterfut.client.progress import progress
     from jupyterfut.client.report import performance_report
+    from jupyterfut.client.task import task
     from jupyterfut.client.task_stream import get_task_stream
     from jupyterfut.client.waiting import as_completed, wait
     from jupyterfut.comm.security import Security
@@ -68,6 +69,7 @@ _HOME_OF = {
     "warn": "client.printing",
     "progress": "client.progress",
     "get_task_stream": "client.task_stream",
+    "task": "client.task",
     "performance_report": "client.report",
     "as_completed": "client.waiting",
     "wait": "client.waiting",
@@ -149,6 +151,7 @@ __all__ = [
     "progress",
     "rejoin",
     "secede",
+    "task",
     "wait",
     "warn",
     "worker_client",

@@ -21,6 +21,7 @@ from jupyterfut.client.placing import Placing
 from jupyterfut.client.showing import Showing
 from jupyterfut.client.submit import DEFAULT_OPTIONS, make_options
 from jupyterfut.client.talking import TalkingBack
+from jupyterfut.client.task import task
 from jupyterfut.client.timeouts import Deadline, Timeout
 from jupyterfut.config import settings
 from jupyterfut.core.client import events as ev
@@ -135,6 +136,23 @@ class Client(Showing, Placing, Administration, TalkingBack, Graphs, ClientLife):
             raise ValueError(f"batch_size is a number of calls, at least 1, not {batch_size!r}")
         options = make_options(workers, resources, retries, priority, allow_other_workers, actor or actors)
         return self._submitting.map(func, iterables, kwargs, key, pure, options, batch_size)
+
+    def task(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        """Decorate a function, so that calling it submits it to this client and gives a `Future` at once: `@client.task`, or with options of `submit`
+        for all calls, `@client.task(retries=2)`. The function itself is `.local`; `.map(...)` submits many calls. See `jupyterfut.task`, which uses
+        the client at hand.
+
+        Never blocks. Raises TypeError for an option that does not exist.
+
+        >>> with Client(processes=False) as client:
+        ...     @client.task
+        ...     def double(x):
+        ...         return 2 * x
+        ...     double(double(5)).result()
+        20
+        """
+        decorate = task(client=self, **options)
+        return decorate if function is None else decorate(function)
 
     # --- results and data (`gather`, `scatter`)
 
