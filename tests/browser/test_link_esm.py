@@ -21,7 +21,8 @@ START = """async source => {
   window.sent = [];
   const hears = new Set();
   const values = { key: 'k', html: '' };
-  window.model = { get: name => values[name], send: message => window.sent.push(message), on: (_, fn) => hears.add(fn), off: (_, fn) => hears.delete(fn) };
+  const hear = { on: (_, fn) => hears.add(fn), off: (_, fn) => hears.delete(fn) };
+  window.model = { get: name => values[name], send: message => window.sent.push(message), ...hear };
   window.say = message => hears.forEach(fn => fn(message));
   window.stop = module.default.initialize({ model: window.model });
 }"""
@@ -204,7 +205,8 @@ def test_a_widget_of_its_own(kernel: Kernel) -> None:
           const module = await import(URL.createObjectURL(new Blob([source], { type: 'text/javascript' })));
           const values = { key: 'k.1', html }, hears = new Set();
           window.sent = [];
-          window.model = { get: name => values[name], send: message => sent.push(message), on: (_, fn) => hears.add(fn), off: (_, fn) => hears.delete(fn) };
+          const hear = { on: (_, fn) => hears.add(fn), off: (_, fn) => hears.delete(fn) };
+          window.model = { get: name => values[name], send: message => sent.push(message), ...hear };
           window.set = html => { values.html = html; hears.forEach(fn => fn()); };
           module.default.initialize({ model });
           module.default.render({ model, el: document.getElementById('output') });

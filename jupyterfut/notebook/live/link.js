@@ -3,8 +3,11 @@
 //
 // A page may take outputs off and put them back (scrolling, a new view, an `update_display`): what a form looks like is kept here and put on whatever
 // element appears. What the reader has unfolded, and the focus, survive it.
+//
+// A model outlives its kernel on the page, and nobody tells it. So whoever asks and hears nothing takes the buttons off, until somebody speaks.
 
 const FORM = ".jf[data-jf]";
+const PATIENCE_MS = 3000;
 
 /** Make `old` like `fresh`, keeping the nodes that are there: selections, focus and what is unfolded stay. */
 export function morph(old, fresh) {
@@ -45,6 +48,11 @@ function children(old, fresh) {
   for (const child of [...old.childNodes]) if (!kept.has(child)) child.remove();
 }
 
+/** Nobody listens: what cannot be done is not offered. */
+function disarm(element) {
+  for (const one of element.querySelectorAll(".jf-end")) one.remove();
+}
+
 /** "7 s", "2:05 min", "1:02:03 h": whole seconds, so that it ticks calmly. */
 export function elapsed(seconds) {
   const s = Math.max(0, Math.floor(seconds));
@@ -61,6 +69,9 @@ export class Page {
     this.send = send;
     this.root = root;
     this.forms = new Map(); // id -> {html, open: names of what is unfolded, focus, asked}
+    this.again = new Set(); // ids of forms that have appeared again since we asked last
+    this.heardAt = 0;
+    this.silent = false; // we asked, and nobody answered
     this.skew = 0; // the kernel's clock, less ours, in seconds
     this.welcome = false;
     this.stops = [];
@@ -77,14 +88,13 @@ export class Page {
     this.observer = new MutationObserver((changes) => this.appeared(changes));
     this.observer.observe(root === document ? document.body : root, { childList: true, subtree: true });
     this.clock = setInterval(() => this.tick(), 1000);
-    this.stops.push(() => this.observer.disconnect(), () => clearInterval(this.clock), () => clearTimeout(this.timer));
+    this.stops.push(() => this.observer.disconnect(), () => clearInterval(this.clock), () => clearTimeout(this.timer), () => clearTimeout(this.patience));
     this.hello(0);
   }
 
   stop() {
     for (const stop of this.stops) stop();
-    // Nobody listens any more: what cannot be done is not offered.
-    for (const element of this.elements()) for (const one of element.querySelectorAll(".jf-end")) one.remove();
+    for (const element of this.elements()) disarm(element);
   }
 
   elements(id) {
@@ -104,18 +114,38 @@ export class Page {
 
   // --- to the kernel
 
+  /** Say something that is answered at once, if anybody is there. */
+  ask(message) {
+    const at = Date.now();
+    try {
+      this.send(message);
+    } catch {
+      this.fallSilent(); // there is no connection to a kernel any more
+      return;
+    }
+    this.patience ??= setTimeout(() => {
+      this.patience = null;
+      if (this.heardAt < at) this.fallSilent();
+    }, PATIENCE_MS);
+  }
+
+  fallSilent() {
+    this.silent = true;
+    for (const element of this.elements()) disarm(element);
+  }
+
   /** Say that we are here, until somebody answers: the first message may be stuck behind a busy cell while the way around it is being made. */
   hello(tries) {
     if (this.welcome || tries > 6) return;
     const ids = this.unknown();
-    this.send({ t: "hello", ids });
+    this.ask({ t: "hello", ids });
     this.timer = setTimeout(() => this.hello(tries + 1), 250 * 2 ** tries);
   }
 
   /** Forms on the page that we know nothing of, and have not asked for more than a few times. */
   unknown() {
     const ids = [...new Set(this.elements().map((one) => one.dataset.jf))];
-    return ids.filter((id) => this.entry(id).html === null && this.entry(id).asked++ < 5);
+    return ids.filter((id) => this.again.delete(id) || (this.entry(id).html === null && this.entry(id).asked++ < 5));
   }
 
   want() {
@@ -124,7 +154,7 @@ export class Page {
       this.wanting = null;
       const ids = this.unknown();
       if (!ids.length) return;
-      this.send({ t: "want", ids });
+      this.ask({ t: "want", ids });
       setTimeout(() => this.want(), 2000);
     }, 20);
   }
@@ -132,6 +162,11 @@ export class Page {
   // --- from the kernel
 
   hear(message) {
+    this.heardAt = Date.now();
+    if (this.silent) {
+      this.silent = false;
+      for (const element of this.elements()) this.put(element);
+    }
     if (message.now) this.skew = message.now - Date.now() / 1000;
     if (message.t === "welcome") this.welcome = true;
     if (message.t === "push") {
@@ -145,7 +180,7 @@ export class Page {
     if (message.t === "gone") {
       for (const id of message.ids) {
         this.entry(id).asked = 99;
-        for (const element of this.elements(id)) for (const one of element.querySelectorAll(".jf-end")) one.remove();
+        for (const element of this.elements(id)) disarm(element);
       }
     }
     if (this.forms.size > 500) this.tidy();
@@ -165,6 +200,7 @@ export class Page {
     const fresh = made.content.firstElementChild;
     if (!fresh) return;
     morph(element, fresh);
+    if (this.silent) disarm(element);
     for (const one of element.querySelectorAll("details[data-k]")) if (entry.open.has(one.dataset.k) && !one.open) one.open = true;
     for (const one of element.querySelectorAll("time[data-since]")) this.show(one);
   }
@@ -178,8 +214,11 @@ export class Page {
         for (const element of found) {
           if (!this.mine(element.dataset.jf)) continue;
           const entry = this.entry(element.dataset.jf);
-          if (entry.html === null) some = true;
-          else this.put(element);
+          some = true;
+          if (entry.html !== null) {
+            this.put(element);
+            this.again.add(element.dataset.jf);
+          }
           if (entry.focus && Date.now() - entry.focus.at < 60000 && document.activeElement === document.body)
             element.querySelector(`[data-k="${CSS.escape(entry.focus.key)}"]`)?.focus({ preventScroll: true });
         }
@@ -205,7 +244,7 @@ export class Page {
       delete field.dataset.typed;
     }
     for (const one of element.querySelectorAll("button[data-do]")) one.disabled = true; // until the kernel has drawn it anew
-    this.send({ t: "do", form: element.dataset.jf, do: button.dataset.do, args });
+    this.ask({ t: "do", form: element.dataset.jf, do: button.dataset.do, args });
   }
 
   key(event) {
