@@ -122,8 +122,8 @@ class FutureList(Showing, list[Any]):
             return list.__repr__(self)
         view = futures_view(self)
         name = f"{view.name} " if view.name else ""
-        futures = next(self.futures(), None)
-        if futures is None or futures._client._static_display:
+        first = next(self.futures(), None)
+        if first is None or first._client._static_display:
             return f"<FutureList: {name}{len(self)} futures>"
         return f"<FutureList: {name}{len(self)} futures: {', '.join(f'{n} {what}' for what, n in view.counts.items())}>"
 

@@ -127,6 +127,7 @@ class Forms:
             raise
         if not form.ended:
             form.begin()
+            form.changed()  # what has happened between the two looks
         if self._linked and shown:
             self.link.open()
         self._trim()
@@ -194,6 +195,7 @@ class Forms:
             form.stop()
         elif was and not form.ended:
             form.begin()
+            form.changed()
         reached = self.link.reaches(form.id)
         if reached or form.mirrors:
             live = form.html(Look(form=form.id, live=True, trouble=form.trouble))
