@@ -1,4 +1,4 @@
-"""Forms that live in a real kernel, as a front end without widgets sees them: which messages come, how many and how large, while it is busy or not."""
+"""Forms that live in a real kernel, as a front end without widgets sees them: which messages come, how many and how large, busy or not."""
 
 from __future__ import annotations
 
