@@ -16,6 +16,7 @@ from jupyterfut.notebook.holdings import matches
 from jupyterfut.notebook.listings import names_line
 from jupyterfut.notebook.magics.arguments import Parser, magic_with, seconds, text
 from jupyterfut.notebook.names import Held, held_in, names_with_futures, with_values
+from jupyterfut.serde.tracebacks import fold
 
 PARSER = Parser(
     "%gather",
@@ -53,6 +54,9 @@ class GatherMagic(Magics):  # type: ignore[misc]  # IPython has no types
             failed = _first_failure(chosen.values(), options.timeout)
         except TimeoutError as error:
             late = error
+        except KeyboardInterrupt as interrupt:
+            fold(interrupt)
+            raise
         done = {name: held for name, held in chosen.items() if all(future.status == "finished" for future in held.futures)}
         values = _values_of(done.values())
         self.shell.push({name: with_values(namespace[name], values) for name in done})
