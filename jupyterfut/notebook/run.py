@@ -20,6 +20,7 @@ import sys
 import uuid
 from collections.abc import Coroutine, Sequence
 from contextlib import nullcontext
+from functools import partial
 from types import FunctionType
 from typing import Any, NamedTuple, SupportsIndex
 
@@ -30,8 +31,12 @@ from jupyterfut.notebook.content import Content, NoContent
 from jupyterfut.notebook.inside import Opening, arrange, expand
 from jupyterfut.notebook.travel import unpacked
 from jupyterfut.notebook.worker_shell import WorkerShell
+from jupyterfut.runtime.context import waking
 from jupyterfut.runtime.output import bundle, display, show_figures, show_value
 from jupyterfut.serde.calls import list_like
+
+RUNS_CODE_OF_TASKS = True
+"""For `runtime.interrupting`: what this module calls is the user's code, and may be interrupted."""
 
 CELL_ATTRIBUTE = "_jupyterfut_cell"
 """An exception that left a cell carries under this name which cell it was: the first one that failed, for those that read from it."""
@@ -273,8 +278,10 @@ def _settled(value: Any) -> Any:
 def _execute(spec: CellSpec, namespace: dict[str, Any]) -> dict[str, Any] | None:
     """Run the code, and show the last expression. Returns its display if the result is kept."""
     tree = compile(spec.source, spec.filename, "exec", spec.flags | ast.PyCF_ONLY_AST, dont_inherit=True)
-    expand(tree)
-    tree = arrange(tree, spec.openings)
+    if "get_ipython" in spec.source:
+        expand(tree)
+    if spec.openings:
+        tree = arrange(tree, spec.openings)
     if tree.body and isinstance(last := tree.body[-1], ast.Expr):
         # One piece of code, so that all that awaits in it shares one loop.
         tree.body[-1] = ast.copy_location(ast.Assign([ast.copy_location(ast.Name(_VALUE, ast.Store()), last)], last.value), last)
@@ -295,7 +302,10 @@ def _execute(spec: CellSpec, namespace: dict[str, Any]) -> dict[str, Any] | None
 
 
 async def _finish(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    return await coroutine
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    with waking(partial(loop.call_soon_threadsafe, task.cancel)):
+        return await coroutine
 
 
 def _cache_name(spec: CellSpec, values: Sequence[Any], element: tuple[Any, ...]) -> str:

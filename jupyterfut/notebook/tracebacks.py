@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LISTED = 10_000
 """In longer lists nobody looks for a future."""
 
-_CELL = re.compile(r"cell-(\d+)(\.end)?")
+_CELL = re.compile(r"cell-(\d+)(?:\.end)?(?:-(\d+))?")
 """What `%%submit` calls a cell's tasks."""
 
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
@@ -49,7 +49,7 @@ class Labels:
         """The name that holds the task's future, and the cell that has submitted it: "x (cell In[3])". Without a name, the short key. From any
         thread."""
         if cell := _CELL.fullmatch(key_name(key)):
-            return f"cell In[{cell[1]}]"
+            return f"element {cell[2]} of cell In[{cell[1]}]" if cell[2] else f"cell In[{cell[1]}]"
         number = cell_number_of(origin)
         name = self.name_of(key)
         where = f" (cell In[{number}])" if number else ""

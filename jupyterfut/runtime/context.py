@@ -204,13 +204,28 @@ def blocking(wake: Callable[[], object] | None = None) -> Iterator[None]:
     if task is None:
         yield
         return
-    desk = here.desk
     task.block()
-    if wake is None or desk is None or desk.call is None:
-        try:
+    try:
+        if wake is None:
             yield
-        finally:
-            task.unblock()
+        else:
+            with waking(wake):
+                yield
+    finally:
+        task.unblock()
+
+
+@contextmanager
+def waking(wake: Callable[[], object]) -> Iterator[None]:
+    """Inside, `wake()` is called, from any thread, when the task of this thread is to be interrupted: it has to end what goes on here. Then, or at
+    once if that has been said already, `TaskInterrupted` is raised. Elsewhere than in a task: nothing.
+
+    >>> with waking(lambda: None):
+    ...     pass
+    """
+    desk = here.desk
+    if desk is None or desk.call is None:
+        yield
         return
     outer = desk.wake
     try:
@@ -219,5 +234,4 @@ def blocking(wake: Callable[[], object] | None = None) -> Iterator[None]:
         yield
     finally:
         desk.wake = outer
-        task.unblock()
         desk.heed()
