@@ -7,11 +7,13 @@ import __future__
 import ast
 import functools
 import operator
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from IPython.core.displayhook import DisplayHook
 from IPython.core.error import UsageError
+from IPython.core.inputtransformer2 import TransformerManager
 
 from jupyterfut.notebook.cells import CellNames, names_of
 from jupyterfut.notebook.inside import TIMED, NotHere, Opening, arrange, expand, openings
@@ -50,23 +52,77 @@ def read_cell(shell: InteractiveShell, magic_line: str, body: str, bound: Iterab
     """
     shown = f"{magic_line.rstrip()}\n{body}"
     magic = magic_line.split(" ")[0]
-    try:
-        opened_by, rest = openings(body)
-        indent = 1 + _empty_lines(rest)  # IPython's transformation drops empty lines in front
-        source = "\n" * indent + shell.transform_cell(rest)
-        filename = shell.compile.cache(shown, number=cell_number(shell), raw_code=shown)
-        flags = (shell.compile.flags & _FUTURES) | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-        tree = compile(source, filename, "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
-        assert isinstance(tree, ast.Module)
-        expanded = expand(tree)
-        shows = bool(tree.body) and isinstance(tree.body[-1], ast.Expr) and not DisplayHook.semicolon_at_end_of_expression(rest)
+    flags = (shell.compile.flags & _FUTURES) | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    filename = shell.compile.cache(shown, number=cell_number(shell), raw_code=shown)
+    key = (body, flags, tuple(bound)) if _is_plain(shell) else None
+    known = _read.get(key) if key is not None else None
+    if known is None:
+        try:
+            known = _analysed(shell, body, filename, flags, bound)
+        except NotHere as error:
+            raise UsageError(f"{magic}: {error}") from None
+        if key is not None:
+            _read[key] = known
+            if len(_read) > _READ_CELLS:
+                _read.pop(next(iter(_read)), None)
+    return known._replace(filename=filename, shown=shown)
+
+
+_read: dict[tuple[str, int, tuple[str, ...]], CellCode] = {}
+"""Cells as they were read: running one again, or in a loop, reads nothing."""
+_READ_CELLS = 64
+
+
+def _analysed(shell: InteractiveShell, body: str, filename: str, flags: int, bound: Iterable[str]) -> CellCode:
+    opened_by, rest = openings(body)
+    source, tree = _parsed(shell, rest, filename, flags)
+    arranged = bool(opened_by) | ("get_ipython" in source and expand(tree))
+    shows = bool(tree.body) and isinstance(tree.body[-1], ast.Expr) and not _ends_with_semicolon(rest, source, tree.body[-1])
+    if opened_by:
         tree = arrange(tree, opened_by)
-        compile(tree, filename, "exec", flags, dont_inherit=True)  # what only the compiler finds: `return` outside of a function
-    except NotHere as error:
-        raise UsageError(f"{magic}: {error}") from None
-    names = names_of(tree, None if expanded or opened_by else source, bound)
+    # What only the compiler finds: `return` outside of a function. From text it takes half the time.
+    compile(tree if arranged else source, filename, "exec", flags, dont_inherit=True)
+    names = names_of(tree, None if arranged else source, bound)
     names = names._replace(writes=tuple(name for name in names.writes if name != TIMED))
-    return CellCode(source, filename, flags, names, shows, shown, opened_by, imports_of(tree))
+    imports = imports_of(tree) if "import" in source else frozenset()
+    return CellCode(source, filename, flags, names, shows, "", opened_by, imports)
+
+
+def _is_plain(shell: InteractiveShell) -> bool:
+    """Whether nobody has put transformations of his own into IPython, which could make anything of a cell."""
+    manager, plain = shell.input_transformer_manager, TransformerManager()
+    return (manager.cleanup_transforms, manager.line_transforms, manager.token_transformers) == (
+        plain.cleanup_transforms, plain.line_transforms, plain.token_transformers,
+    )  # fmt: skip
+
+
+def _parsed(shell: InteractiveShell, body: str, filename: str, flags: int) -> tuple[str, ast.Module]:
+    """The cell's source, numbered as in the notebook, and its tree. What is Python already needs none of IPython's transformation, which takes longer
+    than everything else."""
+    source = f"\n{body}"
+    if _is_plain(shell):
+        try:
+            return source, _tree(source, filename, flags)
+        except SyntaxError:
+            pass  # `%`, `!` and `?` are none; and what is wrong is told of the transformed text, as in any cell
+    source = "\n" * (1 + _empty_lines(body)) + shell.transform_cell(body)  # it drops empty lines in front
+    return source, _tree(source, filename, flags)
+
+
+def _tree(source: str, filename: str, flags: int) -> ast.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)  # told once, by the compiler
+        tree = compile(source, filename, "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
+    assert isinstance(tree, ast.Module)
+    return tree
+
+
+def _ends_with_semicolon(body: str, source: str, last: ast.stmt) -> bool:
+    """Whether the cell's last expression is silenced. Reading tokens, as IPython does, is slow: only where there is a semicolon behind it."""
+    tail = source.splitlines()[(last.end_lineno or 1) - 1 :]
+    if ";" not in "".join(tail):
+        return False
+    return bool(DisplayHook.semicolon_at_end_of_expression(body))
 
 
 def cell_number(shell: InteractiveShell) -> int:

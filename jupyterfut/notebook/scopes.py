@@ -8,11 +8,12 @@ functions are called.
 from __future__ import annotations
 
 import ast
+import functools
 import symtable
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from jupyterfut.notebook.inside import shell_fields
+from jupyterfut.notebook.inside import is_command, shell_fields
 
 
 class GlobalNames(NamedTuple):
@@ -26,20 +27,24 @@ class GlobalNames(NamedTuple):
 def global_names(node: ast.AST, source: str | None) -> GlobalNames:
     """The global names that the function bodies inside `node` (a def, a class or a lambda) read and bind. Without the source, the symbol table is
     given a text that says the same."""
-    if source is None:
-        segment = ast.unparse(node)
-    else:
-        segment = ast.get_source_segment(source, node, padded=True) or ""
+    segment = ast.unparse(node) if source is None else _segment(node, source)
     if isinstance(node, ast.Lambda):
         segment = f"({segment.lstrip()}\n)"
     elif segment[:1].isspace():
         segment = f"if 1:\n{segment}"
     lines: dict[str, int] = {}
-    for used in names_in(node):
-        lines.setdefault(used.id, used.lineno)
-    # The symbol table calls `n += 1` and `del n` bindings only; both need a value first.
-    augmented = {child.target.id for child in ast.walk(node) if isinstance(child, ast.AugAssign) and isinstance(child.target, ast.Name)}
-    augmented.update(used.id for used in names_in(node) if isinstance(used.ctx, ast.Del))
+    augmented: set[str] = set()  # the symbol table calls `n += 1` and `del n` bindings only; both need a value first
+    fields: list[ast.Name] = []
+    for child in nodes_in(node):
+        kind = type(child)
+        if kind is ast.Name:
+            lines.setdefault(child.id, child.lineno)
+            if type(child.ctx) is ast.Del:
+                augmented.add(child.id)
+        elif kind is ast.AugAssign and type(child.target) is ast.Name:
+            augmented.add(child.target.id)
+        elif kind is ast.Call and is_command(child):
+            fields += shell_fields(child)
     reads: dict[str, int] = {}
     writes: dict[str, None] = {}
     for table in _function_tables(symtable.symtable(segment, "<cell>", "exec"), inside=False):
@@ -49,11 +54,28 @@ def global_names(node: ast.AST, source: str | None) -> GlobalNames:
                 reads[name] = lines.get(name, getattr(node, "lineno", 1))
             if symbol.is_declared_global() and (symbol.is_assigned() or symbol.is_imported()):
                 writes[name] = None
-    optional = {name.id for name in shell_fields(node)}
+    optional = {name.id for name in fields}
     if optional:
-        inside = {id(name) for name in shell_fields(node)}
+        inside = set(map(id, fields))
         optional -= {name.id for name in names_in(node) if id(name) not in inside}
     return GlobalNames(reads, tuple(writes), frozenset(optional))
+
+
+def _segment(node: ast.AST, source: str) -> str:
+    """The text of a node, its first line with what is before it. (`ast.get_source_segment` splits the source anew for each.)"""
+    if "\r" in source or "\f" in source:
+        return ast.get_source_segment(source, node, padded=True) or ""
+    first, last = node.lineno - 1, node.end_lineno - 1  # type: ignore[attr-defined]  # the nodes that come here stand somewhere
+    lines = _lines_of(source)[first : last + 1]
+    lines[-1] = lines[-1].encode()[: node.end_col_offset].decode()  # type: ignore[attr-defined]
+    before = node.col_offset  # type: ignore[attr-defined]
+    lines[0] = " " * before + lines[0].encode()[before:].decode()
+    return "\n".join(lines)
+
+
+@functools.lru_cache(maxsize=4)
+def _lines_of(source: str) -> list[str]:
+    return source.split("\n")
 
 
 def _function_tables(table: symtable.SymbolTable, inside: bool) -> Iterator[symtable.SymbolTable]:
@@ -66,6 +88,20 @@ def _function_tables(table: symtable.SymbolTable, inside: bool) -> Iterator[symt
         yield table
     for child in table.get_children():
         yield from _function_tables(child, inside)
+
+
+def nodes_in(node: ast.AST) -> Iterator[Any]:
+    """Every node of a syntax tree, in no particular order but depth first: half the time of `ast.walk`."""
+    todo: list[Any] = [node]
+    while todo:
+        node = todo.pop()
+        yield node
+        for field in node._fields:
+            value = getattr(node, field, None)
+            if isinstance(value, list):
+                todo += [part for part in reversed(value) if isinstance(part, ast.AST)]
+            elif isinstance(value, ast.AST):
+                todo.append(value)
 
 
 def names_in(node: ast.AST) -> Iterator[ast.Name]:

@@ -396,7 +396,7 @@ def test_waiting_shows_it_as_any_cell_does(notebook: Notebook, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize(
-    "cell", ["%%submit --wait\n6 * 7;", "%%submit --wait -q\nprint(1)\n6 * 7", "%%submit --wait\nNone", "%%submit --wait\nx = 1"]
+    "cell", ["%%submit --wait\n6 * 7;", "%%submit --wait -q\ndisplay(1)\n6 * 7", "%%submit --wait\nNone", "%%submit --wait\nx = 1"]
 )
 def test_silence(capsys: pytest.CaptureFixture[str], notebook: Notebook, cell: str) -> None:
     notebook.run(cell)
