@@ -136,7 +136,10 @@ class Page:
                 pane.flush(time.monotonic(), everything=True)
 
     def _serve(self, pane: Pane, client: Client) -> None:
-        """Send now what is due, and the rest when it is."""
+        """Send now what is due, and the rest when it is. (In documents that are checked, all of it when the cell ends, or says something itself: no
+        state of a bar in between, the same messages in each run.)"""
+        if settings().notebook.display == "static" and current.is_running(pane.cell):
+            return
         now = time.monotonic()
         if not pane.timed and pane.is_due(now):
             pane.flush(now)
