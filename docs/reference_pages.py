@@ -32,7 +32,7 @@ PAGES = {
 """Page -> title, and what it is about."""
 
 PAGE_OF_NAME = {
-    "secede": "futures", "rejoin": "futures", "Reschedule": "futures", "progress": "waiting", "print": "talking", "warn": "talking",
+    "task": "client", "secede": "futures", "rejoin": "futures", "Reschedule": "futures", "progress": "waiting", "print": "talking", "warn": "talking",
     "get_task_stream": "talking", "performance_report": "talking", "Adaptive": "deploy", "errors": "",
 }  # fmt: skip
 """Names that stand elsewhere than their module says; "" for none."""
@@ -144,7 +144,7 @@ def index_page(known: list[Entry]) -> str:
     for page, (title, _) in PAGES.items():
         names = [(name, entry) for entry in known if entry.page == page for name in (entry.name, *entry.aliases)]
         lines.append(f"| [{title}]({page}.md) | {', '.join(f'[`{name}`]({page}.md#{entry.name})' for name, entry in names)} |")
-    lines.append("| [In a notebook](magics.md) | `%load_ext jupyterfut`, `%%submit` |")
+    lines.append("| [In a notebook](magics.md) | `%load_ext jupyterfut`, `%%submit`, `%submit`, `%%everywhere`, `%gather`, `%cluster`, `%futures` |")
     lines.append(f"| [Command line](command-line.md) | {', '.join(f'`jupyterfut {name}`' for name in plugins.names('commands'))} |")
     lines.append("| [Settings](../settings.md) | every setting, its unit and default |")
     return "\n".join(lines) + "\n"
@@ -310,14 +310,29 @@ def fence(code: str) -> str:
 
 def magics_page(links: Links) -> str:
     """The magics, with their options."""
-    from jupyterfut.notebook import submit_magic as magics
+    from jupyterfut.notebook import submit_magic
+    from jupyterfut.notebook.extension import MAGICS
 
     parts = [f"# In a notebook\n\n`%load_ext jupyterfut` brings the magics. {MADE}\n"]
-    for name in magics.SubmitMagics.magics["cell"]:
-        parser = getattr(magics.SubmitMagics, magics.SubmitMagics.magics["cell"][name]).parser
-        parts += [f"## `%%{name}`\n", markdown(inspect.cleandoc(parser.description), links, None), options_table(parser)]
-    parts.append(markdown(inspect.cleandoc(magics.__doc__ or "").partition("\n\n")[2], links, None))
+    for magics in MAGICS:
+        for kind, sign in (("cell", "%%"), ("line", "%")):
+            for name, method in magics.magics[kind].items():
+                parser = getattr(magics, method).parser
+                parts += [f"## `{sign}{name}`\n", markdown(inspect.cleandoc(parser.description), links, None), options_table(parser)]
+                if parser.epilog:
+                    parts.append(f"{parser.epilog}\n")
+        if magics is submit_magic.SubmitMagics:
+            parts.append(markdown(inspect.cleandoc(submit_magic.__doc__ or "").partition("\n\n")[2], links, None))
+            parts.append(traits_table(magics))
     return "\n".join(parts)
+
+
+def traits_table(configurable: Any) -> str:
+    """What `%config` can change."""
+    rows = [f"### `%config {configurable.__name__}`\n", "| trait | default | what it is for |", "|---|---|---|"]
+    for name, trait in sorted(configurable.class_own_traits(config=True).items()):
+        rows.append(f"| `{name}` | `{trait.default_value!r}` | {trait.help} |")
+    return "\n".join(rows) + "\n"
 
 
 def command_line_page() -> str:
@@ -356,7 +371,7 @@ def options_table(parser: argparse.ArgumentParser, prefix: str = "") -> str:
             for name, sub in action.choices.items():
                 about = next((choice.help for choice in action._choices_actions if choice.dest == name), "")
                 rows.append(f"| `{prefix}{name}` | {about} |")
-                rows += options_table(sub, f"{prefix}{name} ").splitlines()
+                rows += [row for row in options_table(sub, f"{prefix}{name} ").splitlines() if row]
         elif action.help != argparse.SUPPRESS and "--help" not in action.option_strings:
             takes = "" if action.nargs == 0 else f" {action.metavar or (action.dest.upper() if action.option_strings else action.dest)}"
             shown = ", ".join(action.option_strings) + takes if action.option_strings else takes.strip()

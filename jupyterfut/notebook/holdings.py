@@ -165,8 +165,9 @@ class Telling:
             return
         for name, held in names_with_futures(self.shell.user_ns, self.shell.user_ns_hidden).items():
             owner = held.futures[0]._client
-            if owner in found and all(future._client is owner for future in held.futures):
-                found[owner][name] = held.shape, [future.key for future in held.futures]
+            keys: list[str] = [future._record.key for future in held.futures if future._client is owner]
+            if owner in found and len(keys) == len(held.futures):
+                found[owner][name] = held.shape, keys
         for client, names in found.items():
             told = self._told[client]
             changed = {name: value for name, value in names.items() if told.get(name) != value}

@@ -9,9 +9,11 @@ futures (numbers, strings) is written down as a value; what cannot be is no reas
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any, NamedTuple, TypeAlias
 
 from jupyterfut.client.actors import Actor
+from jupyterfut.client.future_list import FutureList
 from jupyterfut.client.futures import Future
 
 Shape: TypeAlias = "str | list[Any] | None"
@@ -25,6 +27,8 @@ DEPTH = 8
 _KINDS: dict[type, str] = {list: "list", tuple: "tuple", set: "set", frozenset: "frozenset", dict: "dict"}
 _MAKERS: dict[str, Callable[[Iterable[Any]], Any]] = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
 _PLAIN = (str, int, float, bool, type(None))
+_NEVER = frozenset([*_PLAIN, complex, bytes, type, ModuleType, FunctionType, BuiltinFunctionType])
+"""Values of these types, most of a notebook's, hold no futures: looking at them costs nothing else."""
 
 
 class Held(NamedTuple):
@@ -43,7 +47,7 @@ def names_with_futures(namespace: Mapping[str, Any], hidden: Iterable[str] = ())
     found: dict[str, Held] = {}
     hidden = frozenset(hidden)
     for name, value in list(namespace.items()):
-        if name.startswith("_") or name in hidden:
+        if type(value) in _NEVER or name.startswith("_") or name in hidden:
             continue
         held = held_in(value)
         if held is not None:
@@ -114,13 +118,9 @@ def actors_in(shape: Shape, futures: Iterator[Future]) -> list[Future]:
 
 
 def _make(kind: str, parts: list[Any]) -> Any:
-    if kind == "list" and parts and all(isinstance(part, Future) for part in parts):
-        return _list_of_futures(parts)
+    if kind == "list" and set(map(type, parts)) == {Future}:
+        return FutureList(parts)  # as `map` had made it
     return _MAKERS[kind](parts)
-
-
-def _list_of_futures(futures: list[Future]) -> list[Future]:
-    return futures
 
 
 def _is_of_futures(value: Any, depth: int) -> bool:
@@ -152,7 +152,7 @@ def _shape_of(value: Any, futures: list[Future], depth: int, inside: bool = Fals
     if kind == "dict":
         return ["dict", [_plain_key(key) for key in value], [_shape_of(part, futures, depth - 1, True) for part in value.values()]]
     parts = list(value)
-    if parts and all(type(part) is Future for part in parts):
+    if set(map(type, parts)) == {Future}:
         futures += parts
         return ["many", kind, len(parts)] if inside else kind
     return [kind, [_shape_of(part, futures, depth - 1, True) for part in parts]]
