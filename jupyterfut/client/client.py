@@ -215,7 +215,8 @@ class Client(Showing, Placing, Administration, TalkingBack, Graphs, ClientLife):
     # --- changing one's mind
 
     def cancel(self, futures: Any, force: bool = False, reason: str | None = None, msg: str | None = None) -> Any:
-        """Cancel tasks and all that depend on them: they will not run, or their results are dropped. Their futures raise `CancelledError`.
+        """Cancel tasks and all that depend on them: they will not run, or are interrupted (`Future.cancel` says how), or their results are dropped.
+        Their futures raise `CancelledError`.
 
         A key that another client wants as well stays alive for that client, unless `force`. `reason` (or `msg`) becomes part of the error.
         Blocks until the scheduler has answered, so that dependants are cancelled too when it returns; or returns an awaitable. (The cancelling

@@ -119,7 +119,14 @@ class Future(Showing, Eventual):
     # --- what can be done with it
 
     def cancel(self, reason: str | None = None, msg: str | None = None, force: bool = False) -> Any:
-        """Cancel the task and what depends on it (see `Client.cancel`). `msg` is another name of `reason`."""
+        """Cancel the task and what depends on it (see `Client.cancel`). `msg` is another name of `reason`.
+
+        A task that runs is interrupted, in worker processes: its Python code gets a `TaskInterrupted` (a `KeyboardInterrupt`: `finally` and `with`
+        blocks run, `except Exception` lets it through), a wait for a future, a queue or a lock ends at once, an `async def` task is cancelled at its
+        next `await`. Code in C (`time.sleep`, a long call of NumPy) ends first. Imports are not torn. So its slot is free again; what it has done
+        stays done. Not interrupted are: tasks of in-process workers, methods of actors, tasks that another client wants as well, and those whose
+        futures merely die (`release`, `del`). The setting `worker.interrupt` turns it off.
+        """
         return self._client.cancel([self], force=force, reason=reason if reason is not None else msg)
 
     def retry(self) -> Any:
