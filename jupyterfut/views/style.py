@@ -137,8 +137,8 @@ def number(name: str, value: int, label: str, least: int = 0) -> str:
 
 def fact(n: int, noun: str) -> str:
     """A number with its noun."""
-    many, _, word = text.count(n, noun).partition(" ")
-    return f"<b>{many}</b> {word}"
+    _, _, word = text.count(n, noun).partition(" ")
+    return f"<b>{n:,}</b> {word}"
 
 
 def facts(said: Iterable[str]) -> str:

@@ -131,7 +131,7 @@ def format_seconds(seconds: float) -> str:
     """
     if seconds < 0.0009995:
         return f"{seconds * 1e6:.0f} µs"
-    if seconds < 1:
+    if seconds < 0.9995:
         return f"{seconds * 1e3:.{0 if seconds >= 0.1 else 1}f} ms"
     if seconds < 60:
         return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
@@ -143,10 +143,10 @@ def format_seconds(seconds: float) -> str:
 def count(n: int, noun: str) -> str:
     """A number with its noun.
 
-    >>> count(1, "worker"), count(12, "thread")
-    ('1 worker', '12 threads')
+    >>> count(1, "worker"), count(12, "thread"), count(10_000, "future")
+    ('1 worker', '12 threads', '10,000 futures')
     """
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def _is_token(text: str) -> bool:

@@ -79,10 +79,9 @@ class Pace(Generic[T]):
                 if batch is None:
                     self._thread = None
                     return
-            began = time.monotonic()
+            began, spent = time.monotonic(), time.thread_time()
             self._tell(batch)
-            now = time.monotonic()
-            rest_until = max(began + INTERVAL_S, now + (now - began) / SHARE)
+            rest_until = max(began + INTERVAL_S, time.monotonic() + (time.thread_time() - spent) / SHARE)
             del batch
 
     def _wait(self, rest_until: float) -> list[T] | None:
