@@ -194,6 +194,14 @@ def test_a_cell_that_captures_its_output_captures_that_of_its_tasks(kernel: Watc
     assert kernel.run("print(caught.stdout, caught.stderr, [one.data for one in caught.outputs])") == "one\n two\n [{'text/plain': 'figure'}]\n"
 
 
+def test_with_the_static_display_it_comes_when_the_cell_ends(kernel: Watched) -> None:
+    kernel.cell("from jupyterfut import config\nlive = config.settings()")
+    kernel.cell("config.use(live._replace(notebook=live.notebook._replace(display='static')))")
+    cell = kernel.cell("here = client._origins.here()\nfor n in range(30): say(here, ['err', f'\\r{n} %'])")
+    kernel.cell("config.use(live)")
+    assert [message["content"]["text"] for message in kernel.sent(cell)] == ["29 %"]
+
+
 def test_detached_it_goes_to_the_kernels_own_streams(kernel: Watched) -> None:
     kernel.cell("from jupyterfut.notebook import attach\nhere = client._origins.here()\nattach.detach()")
     assert kernel.run("say(here, ['out', 'plain\\n'])") == "plain\n"
