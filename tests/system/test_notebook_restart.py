@@ -170,6 +170,7 @@ def test_starting_it_again_uses_it_again(notebook: Notebook) -> None:
     notebook.say("%load_ext jupyterfut")
     assert "is running already, and in use now" in notebook.say("%cluster start --keep -n 1 -t 1")
     assert len(connections.list_connection_files()) == 1
+    assert "workers=1" in notebook.say("%cluster")
     assert "the cluster has 2 workers" in notebook.say("%cluster scale 2")
     assert "has ended" in notebook.say("%cluster stop")
     assert connections.list_connection_files() == []
@@ -182,6 +183,36 @@ def test_a_client_that_is_closed_gives_up_its_results(notebook: Notebook) -> Non
     notebook.say("default_client().close()")
     notebook.restart(now=False)
     assert "Held" not in notebook.say("%load_ext jupyterfut")
+
+
+def test_an_interrupt_stops_the_waiting_and_loses_nothing(notebook: Notebook) -> None:
+    notebook.say("from jupyterfut import Client, Event\n%load_ext jupyterfut\nclient = Client(processes=False)")
+    notebook.say("quick = client.submit(abs, -1)\nslow = client.submit(lambda: Event('go on').wait(60), pure=False)\nquick.result()")
+    asked = notebook.client.execute("print('waiting')\n%gather quick slow")
+    while (said := notebook.client.get_iopub_msg(timeout=60))["msg_type"] != "stream":
+        assert said
+    notebook.manager.interrupt_kernel()
+    while (reply := notebook.client.get_shell_msg(timeout=60))["parent_header"]["msg_id"] != asked:
+        assert reply
+    assert reply["content"]["ename"] == "KeyboardInterrupt"
+    assert notebook.say("print(quick.result(), slow.status)") == "1 pending\n"
+    assert notebook.say("Event('go on').set()\n%gather quick slow\nprint(quick, slow)") == "1 True\n"
+    notebook.say("client.close()")
+
+
+def test_an_asynchronous_client_in_a_kernel(notebook: Notebook) -> None:
+    notebook.say("%load_ext jupyterfut")
+    notebook.say("from jupyterfut import Client, LocalCluster")
+    notebook.say("cluster = LocalCluster(n_workers=1, threads_per_worker=1, detached=True, name='study')")
+    notebook.say("client = await Client('study', asynchronous=True)")
+    assert notebook.say("x = %submit 6 * 7\nprint(await x)") == "42\n"
+    background = "from jupyterfut.notebook import background\nimport asyncio\nawait asyncio.gather(*map(asyncio.wrap_future, background._going_on));"
+    assert "the cluster has 2 workers" in notebook.say(f"%cluster scale 2\n{background}")
+    assert "UsageError" in notebook.say("%gather x")
+    notebook.restart(now=True)
+    assert "'study' cannot be reached" not in notebook.say("%load_ext jupyterfut")
+    assert "attached: x (1 future)" in notebook.say("%futures attach")
+    assert notebook.say("print(x.result())") == "42\n"
 
 
 def test_completion_in_a_kernel(notebook: Notebook) -> None:

@@ -169,6 +169,17 @@ def test_a_link_that_comes_back_is_no_end(cluster: Kept) -> None:
     assert cluster.task("x").wanted_by
 
 
+def test_a_link_that_was_down_for_too_long(cluster: Kept) -> None:
+    """The kernel lives on; its futures are lost to the client that was forgotten, and held for the one that it is now."""
+    cluster.submit("x")
+    cluster.name(x="x")
+    cluster.kill()
+    cluster.wait(31)
+    cluster.say(1, m.ClientHello("client-0", "", True, 1))
+    assert [type(message) for message in cluster.heard(1)] == [m.Welcome]
+    assert list(cluster.held(KERNEL)["holdings"][0]["tasks"]) == ["x"]
+
+
 def test_a_lease_ends_visibly(cluster: Kept) -> None:
     cluster.ask(1, "subscribe", topic=TOPIC)
     cluster.submit("x", "y")
