@@ -1,8 +1,8 @@
 """Where is it now? What becomes of the few tasks that somebody looks at, told as it happens.
 
 A client follows keys for as long as it shows them. It is told where each stands, and again whenever that changes, by notices on the topic "follow".
-The journal says what has changed, so that tasks nobody follows cost nothing, and with no follower nothing is read. That a task was sent to a worker is
-known here; when it has started only the worker knows, and whoever follows asks it (`client.following`).
+The journal says what has changed, so that tasks nobody follows cost nothing, and with no follower nothing is read. That a task was sent to a worker
+is known here; when it has started only the worker knows, and whoever follows asks it (`client.following`).
 """
 
 from __future__ import annotations
