@@ -13,7 +13,7 @@ import ipywidgets
 
 from jupyterfut.notebook import live
 from jupyterfut.notebook.live.forms import Form as LiveForm
-from jupyterfut.notebook.live.link import esm
+from jupyterfut.notebook.live.link import esm, past_the_cell
 from jupyterfut.views.style import STYLE, Look
 
 _BUTTON = re.compile(r'<button [^>]*data-do="([^"]*)"[^>]*title="([^"]*)"[^>]*>([^<]*)</button>')
@@ -42,7 +42,7 @@ def _anywidget(form: LiveForm) -> Any:
     except ImportError:
         return None
 
-    class FormWidget(anywidget.AnyWidget):
+    class FormWidget(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is taken as Any
         _esm = esm()
         _css = STYLE.removeprefix("<style>").removesuffix("</style>")
         key = traitlets.Unicode().tag(sync=True)
@@ -50,6 +50,7 @@ def _anywidget(form: LiveForm) -> Any:
 
         def __init__(self) -> None:
             super().__init__(key=form.id, html=_fragment(form))
+            past_the_cell(self)
             self.on_msg(self._hear)
 
         def show(self, html: str) -> None:
@@ -92,6 +93,7 @@ class _CoreForm(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets is taken a
 
     def _button(self, act: str, title: str, label: str) -> Any:
         button = ipywidgets.Button(description=label, tooltip=title, layout={"width": "auto"})
+        past_the_cell(button)
         button.on_click(lambda _: self._act(act))
         return button
 

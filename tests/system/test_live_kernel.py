@@ -107,6 +107,13 @@ def test_plain_lists_of_futures_and_progress(listener: Listener) -> None:
     assert kinds(came)[0] == "display_data"
 
 
+def test_a_form_as_a_widget(listener: Listener) -> None:
+    listener.run("from jupyterfut.notebook.widgets import Form\nf = client.submit(go.wait, 60); form = Form(f)")
+    listener.run("while 'running' not in form.html: time.sleep(0.01)")
+    listener.run("form._hear(form, {'t': 'do', 'do': 'cancel'}, [])\nwhile 'cancelled' not in form.html: time.sleep(0.01)")
+    listener.run("assert f.cancelled(); form.close()")
+
+
 def test_without_anywidget_and_with_widgets(listener: Listener) -> None:
     came = listener.run("import sys; sys.modules['anywidget'] = None\nf = client.submit(same, 1); f", "status: finished")
     assert text(came[-1]).startswith("<Future: status: finished")

@@ -59,11 +59,7 @@ class Link:
         try:
             widget = make(key=self.id)
             widget.on_msg(self._hear)
-            comm = widget.comm
-            if hasattr(comm, "_reply_subshell_for"):
-                # ipykernel 7.4 sends a page's messages to the shell that last wrote to the comm: with ours, which is written to from threads, always
-                # to the main one. They are to go where the page sends them.
-                comm._reply_subshell_for = _where_it_was_sent
+            past_the_cell(widget)
             self._widget = widget
         except Exception:  # computing goes on without buttons
             logger.exception("the forms' link to the page could not be opened")
@@ -126,11 +122,20 @@ def _widget_class() -> Any:
     import anywidget
     import traitlets
 
-    class LinkModel(anywidget.AnyWidget):
+    class LinkModel(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is taken as Any
         _esm = esm()
         key = traitlets.Unicode().tag(sync=True)
 
     return LinkModel
+
+
+def past_the_cell(widget: Any) -> None:
+    """Let what a page says to this widget be handled where the page sends it: on a subshell, past the cell that runs.
+
+    ipykernel 7.4 hands it to the shell that last wrote to the comm instead: with ours, which are written to from threads, always to the main one.
+    """
+    if hasattr(widget.comm, "_reply_subshell_for"):
+        widget.comm._reply_subshell_for = _where_it_was_sent
 
 
 def _where_it_was_sent(data: Any, default: Any) -> Any:

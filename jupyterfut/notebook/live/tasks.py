@@ -60,6 +60,7 @@ class TaskForm(Form):
         self._source = source
         self._onlooker = Onlooker(self.changed)
         self._records: list[Record] = []
+        self._name = ""  # of all of them
         self._stale = True  # there may be others than those, or some that nobody looks on at
         self._held = True  # somebody holds what is shown
         self._watched: dict[Any, dict[Record, None]] = {}  # session -> the records that are looked on at
@@ -76,8 +77,11 @@ class TaskForm(Form):
     # --- following
 
     def begin(self) -> None:
-        self._following = self._stale = True
-        self._read()
+        self._following = True
+        if self._stale:
+            self._read()
+        else:
+            self._look_on(list(self._source() or ()))
 
     def stop(self) -> None:
         self._following = False
@@ -111,33 +115,34 @@ class TaskForm(Form):
     def _read(self) -> None:
         """What there is to be followed, and that all of it is."""
         self._stale = False
-        futures = self._source()
-        if futures is None:
+        source = self._source()
+        if source is None:
             return
-        sessions: dict[Any, Any] = {}
-        self._records = []
-        for future in futures:
-            if isinstance(future, Future):
-                self._records.append(future._record)
-                sessions[future._client._session] = future._client
-        if not self._following:
-            return
+        futures = [future for future in source if isinstance(future, Future)]
+        self._records = [future._record for future in futures]
+        self._name = common_name(self._records)
+        if self._following:
+            self._look_on(futures)
+
+    def _look_on(self, futures: list[Any]) -> None:
+        """Hear of whatever becomes of these. For ten thousand of them it takes a few ms, which whoever shows a list waits for."""
+        sessions = {client._session: client for client in {future._client for future in futures if isinstance(future, Future)}}
         onlooker = self._onlooker
         for session, client in sessions.items():
             if self.forms is not None and self.forms.reopened not in session.at_reopening:
                 session.at_reopening.append(self.forms.reopened)
             with session.lock:
-                pending = [
+                pending = dict.fromkeys(
                     record
                     for record in self._records
                     if record.status == "pending"
                     and (record.waiters is None or onlooker not in record.waiters)
                     and (len(sessions) == 1 or session.state.records.get(record.key) is record)
-                ]
-                session.watch(dict.fromkeys(pending), onlooker)
-            self._watched.setdefault(session, {}).update(dict.fromkeys(pending))
+                )
+                session.watch(pending, onlooker)
+            self._watched.setdefault(session, {}).update(pending)
             if pending and len(self._records) <= FOLLOWED:
-                self._follow(client, pending)
+                self._follow(client, list(pending))
 
     def _follow(self, client: Any, records: list[Record]) -> None:
         try:
@@ -294,7 +299,7 @@ class FuturesForm(TaskForm):
         running = codes.count(0) + codes.count(1) > 0
         failures = failures_of(record for record, code in zip(records, codes, strict=True) if code == 3) if codes.count(3) else ()
         self._view = FuturesView(
-            codes, common_name(records), self._kind, rows, failures, self.groups(records),
+            codes, self._name, self._kind, rows, failures, self.groups(records),
             self.since if running and self._held else None, self.took_s, not self._held and bool(codes.count(6)),
         )  # fmt: skip
 
