@@ -138,7 +138,7 @@ def shown(i):
 def long_list(bench: Bench) -> list[Result]:
     """10,000 futures that take a few seconds in all."""
     count = 2_000 if bench.quick else 10_000
-    define = "import time\ndef step(i):\n    time.sleep(0.0005)\n    return i"
+    define = "import time\ndef step(i):\n    time.sleep(0.002)\n    return i"
     with bench.notebook(
         CLIENT.format(threads=2), define, f"fs = client.map(step, range({count})); fs", "from jupyterfut import wait; done = wait(fs)"
     ) as notebook:
@@ -147,7 +147,7 @@ def long_list(bench: Bench) -> list[Result]:
         notebook.run(2)
         notebook.watch(2)
         notebook.run(3)
-        notebook.wait_text(2, "finished")
+        notebook.wait_text(2, f"{count:,} of {count:,} done")
         seen = notebook.seen(2)
         messages = sum(b'"update_display_data"' in frame or b'"comm_msg"' in frame for frame in bench.frames)
         received = sum(map(len, bench.frames))

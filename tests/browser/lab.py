@@ -33,7 +33,7 @@ Theme = Literal["light", "dark"]
 
 REPOSITORY = Path(__file__).parents[2]
 SCREENSHOTS = Path(os.environ.get("JUPYTERFUT_SCREENSHOTS") or Path(tempfile.gettempdir(), "jupyterfut-screenshots"))
-PATIENCE_MS = 20_000.0
+PATIENCE_MS = 60_000.0
 CHROMIUM_FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync")
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PACKAGES = ("playwright", "jupyterlab", "notebook", "ipykernel", "anywidget", "ipywidgets", "nbconvert")
