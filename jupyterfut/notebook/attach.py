@@ -77,6 +77,7 @@ class Attached:
         if self.telling is not None:
             off(self.telling.cell_began)
             off(self.telling.cell_ended)
+            self.telling.end()
         current.forget()
 
     def _begins(self, info: Any) -> None:

@@ -133,6 +133,10 @@ class Telling:
         if clients:
             self._tell()
 
+    def end(self) -> None:
+        """The layer is taken out of the kernel: nothing more is told."""
+        before_goodbyes.remove(self.leave)
+
     def leave(self) -> None:
         """The kernel ends: what its clients want is to be held. Never blocks."""
         for client in self._clients():

@@ -310,8 +310,8 @@ def test_clusters_of_processes(bare: Shell, capsys: pytest.CaptureFixture[str]) 
         assert default_client().address == cluster.scheduler_address
         bare.run("%cluster scale 2")  # through the scheduler: the object that started it is not this client's
         assert len(cluster.workers) == 2
-        bare.run("x = %submit 1 + 1")
-        assert bare.value("x") == 2
+        bare.run("big = bytes(1_000_000)\nx = %submit len(big)")
+        assert bare.value("x") == 1_000_000
         bare.run("%cluster restart")
         assert bare["x"].status == "cancelled"
         assert "in use" in repr(bare.run("%cluster list"))

@@ -229,7 +229,7 @@ def test_a_restart_of_the_cluster_forgets_it_all(cluster: Kept) -> None:
     cluster.kill()
     assert cluster.held()["holdings"]
     cluster.say(2, m.Request(9, "restart", {"wait": False, "timeout_s": 1}))
-    assert cluster.held()["holdings"] == []
+    assert cluster.held() == {"holdings": [], "ended": [[0.0, 1, ["x"]]]}
 
 
 @pytest.mark.parametrize(

@@ -202,22 +202,25 @@ class Notebooks:
 
     def expire(self, effects: list[Effect]) -> None:
         """End the leases that are over, and say so."""
-        state = self._state
-        for holding in [holding for holding in self._left.values() if holding.until <= state.now]:
-            ended = Ended(holding.notebook, state.now, len(holding.holds), list(holding.names))
-            del self._left[holding.number]
-            self._let_go(holding, list(holding.holds))
-            self.ended.append(ended)
+        for holding in [holding for holding in self._left.values() if holding.until <= self._state.now]:
+            results = len(holding.holds)
+            self._end(holding)
             where = holding.notebook.session or f"kernel {holding.notebook.kernel}"
-            effects.append(Log("info", f"the lease of {where} is over after {holding.lease_s:g} s: {ended.results} results are dropped"))
-            told = {"kernel": ended.notebook.kernel, "session": ended.notebook.session, "at": ended.at + state.epoch_s}
-            post.notice(state, TOPIC, {**told, "results": ended.results, "names": ended.names})
+            effects.append(Log("info", f"the lease of {where} is over after {holding.lease_s:g} s: {results} results are dropped"))
 
     def forget_all(self) -> None:
         """The cluster is restarted: nothing is held for anybody."""
-        for holding in self._left.values():
-            self._let_go(holding, list(holding.holds))
-        self._left.clear()
+        for holding in list(self._left.values()):
+            self._end(holding)
+
+    def _end(self, holding: Holding) -> None:
+        state = self._state
+        ended = Ended(holding.notebook, state.now, len(holding.holds), list(holding.names))
+        self.ended.append(ended)
+        del self._left[holding.number]
+        self._let_go(holding, list(holding.holds))
+        told = {"kernel": ended.notebook.kernel, "session": ended.notebook.session, "at": ended.at + state.epoch_s}
+        post.notice(state, TOPIC, {**told, "results": ended.results, "names": ended.names})
 
     # --- for invariants
 
