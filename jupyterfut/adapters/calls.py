@@ -10,6 +10,9 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+RUNS_CODE_OF_TASKS = True
+"""For `runtime.interrupting`: what this module calls is the user's code, and may be interrupted."""
+
 _NO_OPTIONS: Mapping[str, Any] = {}
 
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+RUNS_CODE_OF_TASKS = True
+"""For `runtime.interrupting`: what this module calls is the user's code, and may be interrupted."""
+
 
 def itself(value: Any) -> Any:
     """A task that is data, or another name of a task."""
