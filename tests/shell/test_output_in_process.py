@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from jupyterfut import Client
+from jupyterfut import Client, plugins
 from jupyterfut.client import output
 from jupyterfut.runtime.output import aside, attribution, clear_output, display, guests, output_of_task, streams, update_display
 
@@ -241,6 +241,10 @@ def test_where_a_shell_lives_its_publisher_is_led(heard, monkeypatch):
     assert [part[0] for part in heard] == ["display", "display", "clear"]
     assert publisher.published == [{"text/plain": "main"}]
     assert "publish" not in vars(publisher)
+
+
+def test_all_guests_are_met_when_they_are_imported():
+    assert guests.GUESTS.items() <= plugins.GUESTS.items()
 
 
 def test_no_guest_is_greeted_by_a_client_alone(monkeypatch):
