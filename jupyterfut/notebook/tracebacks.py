@@ -15,6 +15,7 @@ from jupyterfut.client import blame
 from jupyterfut.client.current import open_clients
 from jupyterfut.client.futures import Future
 from jupyterfut.client.origins import client_and_cell
+from jupyterfut.config import settings
 from jupyterfut.notebook import current
 from jupyterfut.views.text import key_name, short_key
 
@@ -53,7 +54,8 @@ class Labels:
         number = cell_number_of(origin)
         name = self.name_of(key)
         where = f" (cell In[{number}])" if number else ""
-        return f"{name or short_key(key)}{where}"
+        static = settings().notebook.display == "static"
+        return f"{name or (key_name(key) if static else short_key(key))}{where}"
 
     def name_of(self, key: str) -> str:
         """The notebook's name for the future of this key, such as "x" or "futures[3]"; "" if there is none."""
