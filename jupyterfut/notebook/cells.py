@@ -396,7 +396,7 @@ class _Walk:
         for decorator in node.decorator_list:
             self.expression(decorator, frame)
         self._defaults(node.args, frame)
-        inner = _parameters(node, frame)
+        inner = self._parameters(node, frame)
         arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs, node.args.vararg, node.args.kwarg]
         for annotation in [*(argument.annotation for argument in arguments if argument is not None), node.returns]:
             if annotation is not None:
@@ -408,7 +408,7 @@ class _Walk:
     def _class(self, node: ast.ClassDef, frame: _Frame | None) -> None:
         for decorator in node.decorator_list:
             self.expression(decorator, frame)
-        inner = _parameters(node, frame)
+        inner = self._parameters(node, frame)
         for base in [*node.bases, *(keyword.value for keyword in node.keywords)]:
             self.expression(base, inner)
         self.classes += 1
@@ -419,6 +419,17 @@ class _Walk:
             # The methods of the class and of the classes in it, all at once.
             acts = node.decorator_list or any(not _plain(decorator) for method in _functions(node) for decorator in method.decorator_list)
             self.defer(None if acts else node.name, node, frame)
+
+    def _parameters(self, node: ast.AST, frame: _Frame | None) -> _Frame | None:
+        """The scope of a definition's type parameters (`def f[T]`, Python 3.12), if it has any. Their bounds and defaults are evaluated when somebody
+        asks."""
+        parameters = getattr(node, "type_params", ())
+        inner = _Frame("parameters", frozenset(parameter.name for parameter in parameters), frame) if parameters else frame
+        for parameter in parameters:
+            for lazy in (getattr(parameter, "bound", None), getattr(parameter, "default_value", None)):
+                for name in names_in(lazy) if lazy is not None else ():
+                    self.load(name.id, name.lineno, inner, optional=True)
+        return inner
 
     def _defaults(self, arguments: ast.arguments, frame: _Frame | None) -> None:
         for default in [*arguments.defaults, *arguments.kw_defaults]:
@@ -433,7 +444,7 @@ class _Walk:
             self.load(name.id, name.lineno, frame, optional=True)
 
     def _type_alias(self, node: ast.AST, frame: _Frame | None) -> None:
-        inner = _parameters(node, frame)
+        inner = self._parameters(node, frame)
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
                 self.store(child.id, frame)
@@ -554,12 +565,6 @@ def _merge(*ends: _Bound) -> _Bound:
 
 def _functions(node: ast.ClassDef) -> Iterator[_FunctionNode]:
     return (child for child in ast.walk(node) if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef))
-
-
-def _parameters(node: ast.AST, frame: _Frame | None) -> _Frame | None:
-    """The scope of a definition's type parameters (`def f[T]`, Python 3.12), if it has any."""
-    names = frozenset(parameter.name for parameter in getattr(node, "type_params", ()))
-    return _Frame("parameters", names, frame) if names else frame
 
 
 def _class_of(frame: _Frame | None) -> _Frame | None:
