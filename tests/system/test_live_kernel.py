@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -97,6 +98,18 @@ def test_a_submitted_cell_has_one_card(listener: Listener) -> None:
     assert text(came[0]) == "cell-3: pending, futures: x"
     came = listener.run("%%submit for i in range(5)\ny = i\n", "finished, futures: y")
     assert "5 of 5 done" in came[-1]["content"]["data"]["text/html"]
+
+
+def test_a_failed_cell_runs_again_by_its_button(listener: Listener, tmp_path: Path) -> None:
+    listener.run(f"%load_ext jupyterfut\nimport os\nflag = {str(tmp_path / 'sun')!r}")
+    came = listener.run("%%submit\nif not os.path.exists(flag): raise ValueError('too wet')\nhome = 'again'\n", "too wet")
+    display = came[0]["content"]["transient"]["display_id"]
+    came = listener.run(
+        "from jupyterfut.notebook import live\nform = list(live.current())[-1]\nopen(flag, 'w').close(); live.current().do(form, 'retry', {})",
+        "finished, futures: home",
+    )
+    assert {message["content"]["transient"]["display_id"] for message in came} == {display}
+    listener.run("assert home.result(10) == 'again'")
 
 
 def test_plain_lists_of_futures_and_progress(listener: Listener) -> None:

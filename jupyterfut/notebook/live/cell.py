@@ -75,11 +75,11 @@ class CellForm(TaskForm):
         )  # fmt: skip
 
     def refresh(self) -> None:
-        if self._over and not self._stale:
-            self.look([])
-        else:
+        if not self._over or self._stale:
             super().refresh()
             self._over = self.ended
+        if self._over:
+            self.look([])  # the futures are let go by now, and how it ended may be new
         self.ended = self._over and self._given.status != "pending"  # else nobody has said yet how it ended
 
     def _whereabouts(self) -> Any:
