@@ -12,6 +12,7 @@ futures are its own from then on, with their states, results and errors, and bou
 from __future__ import annotations
 
 import fnmatch
+import re
 import weakref
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -36,6 +37,8 @@ TOPIC = "notebooks"
 
 INTO_A_CELL_S = 1.0
 """So long after its start a cell that still runs has its names told: it may wait for what it has just submitted when its kernel is killed."""
+
+_END_OF_CELL = re.compile(r"(.+)\.end-(.+)")
 
 _STATES = {"memory": "finished", "erred": "error"}
 """The scheduler's word for a state -> a future's. All others are pending."""
@@ -235,7 +238,9 @@ async def adopt(client: Client, namespace: dict[str, Any], pattern: str = "") ->
         if not made and not keys:
             continue
         # The keys are wanted by now, so nothing is lost between the two; when this is answered, their states are here as well.
-        await client._session.ask("notebook_taken", {"number": holding.number, "names": list(made), "keys": keys})
+        all_of_it = len(made) == len(holding.groups) and len(keys) == sum(map(len, holding.unnamed.values()))
+        what: dict[str, Any] = {"names": None, "keys": None} if all_of_it else {"names": list(made), "keys": keys}
+        await client._session.ask("notebook_taken", {"number": holding.number, **what})
         for name, (shape, futures) in made.items():
             actors: dict[Future, Any] = {future: await future for future in actors_in(shape, iter(futures)) if future.status == "finished"}
             bound[name] = remade(shape, iter(futures), partial(_first_known, actors))
@@ -250,9 +255,9 @@ async def drop(client: Client, pattern: str = "") -> int:
     for holding in (await ask(client, seen=not pattern)).holdings:
         names = [group.name for group in holding.groups if matches(pattern, [group.name])]
         keys = [key for called, some in holding.unnamed.items() for key in some if matches(pattern, [key, called])]
-        if names or keys:
-            everything: dict[str, Any] = {"names": names, "keys": keys} if pattern else {"names": None, "keys": None}
-            await client._session.ask("notebook_taken", {"number": holding.number, **everything})
+        if names or keys or not pattern:
+            what: dict[str, Any] = {"names": names, "keys": keys} if pattern else {"names": None, "keys": None}
+            await client._session.ask("notebook_taken", {"number": holding.number, **what})
             dropped += len(names) + len({key_name(key) for key in keys})
     return dropped
 
@@ -294,9 +299,17 @@ def _holding(raw: dict[str, Any]) -> Holding:
             rest.pop(key, None)
         groups.append(Group(name, shape, keys, states))
     unnamed: dict[str, list[str]] = {}
+    own = _of_cells(rest)
     for key in rest:
-        unnamed.setdefault(key_name(key), []).append(key)
+        if key not in own:
+            unnamed.setdefault(key_name(key), []).append(key)
     return Holding(raw["number"], raw["gone_at"], raw["left_s"], groups, unnamed)
+
+
+def _of_cells(keys: Iterable[str]) -> set[str]:
+    """The tasks of `%%submit` cells themselves, of which the user has the names that they assign: `cell-4-TOKEN`, `cell-4.end-TOKEN`."""
+    ends = [(key, found) for key in keys if (found := _END_OF_CELL.fullmatch(key))]
+    return {key for end, found in ends for key in (end, f"{found[1]}-{found[2]}")}
 
 
 def _who(identity: KernelIdentity) -> dict[str, str]:

@@ -48,7 +48,7 @@ def futures_table(names: Mapping[str, Held], *, static: bool) -> Table:
 def kept_tables(kept: Kept, *, static: bool, now: float | None = None) -> list[Table]:
     """What a cluster holds for this notebook since an earlier kernel, and the leases that have ended."""
     now = time.time() if now is None else now
-    parts = [_holding_table(holding, now, static) for holding in kept.holdings]
+    parts = [_holding_table(holding, now, static) for holding in kept.holdings if holding.groups or holding.unnamed]
     parts += [Table(below=ended_line(ended, static=static)) for ended in kept.ended]
     return parts
 
