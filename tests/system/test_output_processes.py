@@ -139,6 +139,15 @@ def test_subprocesses(run):
     assert texts(parts, "err") == "error\n"
 
 
+def test_a_subprocess_and_prints_around_it_keep_their_order(run):
+    def task():
+        for number in range(3):
+            print("print", number)
+            os.system(f"echo shell {number}")
+
+    assert texts(run(task)) == "".join(f"print {number}\nshell {number}\n" for number in range(3))
+
+
 def test_c_and_its_buffer(run):
     def task():
         import ctypes

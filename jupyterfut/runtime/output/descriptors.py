@@ -24,6 +24,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any, TextIO
 
 from jupyterfut.runtime.output import attribution
@@ -50,6 +51,7 @@ class Descriptors:
         self._real: dict[Kind, int] = {}
         self._decoders: dict[Kind, codecs.IncrementalDecoder] = {}
         self._flush_c: Callable[[], object] | None = None
+        self._looked_at = 0.0
         self._poll = select.poll()  # under the lock: one may be used by one thread at a time
         self._lasting_poll = select.poll()  # the reader's
 
@@ -97,6 +99,13 @@ class Descriptors:
         with self._lock:
             if self._poll.poll(0):
                 self._take(owner)
+
+    def catch_up(self) -> None:
+        """A task prints or displays: what a subprocess wrote before comes before it. Looks once in a millisecond: no subprocess is faster."""
+        now = perf_counter()
+        if now - self._looked_at >= LOOK_S:
+            self._looked_at = now
+            self.look(attribution.newest_task)
 
     # --- in between
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Container
 from typing import Any
 
+from jupyterfut.runtime.output import descriptors
 from jupyterfut.runtime.output.attribution import output_of_task
 from jupyterfut.runtime.output.bundles import formatted, portable
 from jupyterfut.runtime.output.collector import TaskOutput
@@ -124,6 +125,8 @@ def worker_display() -> Callable[..., Any]:
 def _publish(output: TaskOutput, data: Any, metadata: dict[str, Any] | None, display_id: Any, update: bool) -> None:
     if not isinstance(data, dict):
         raise TypeError(f"a MIME bundle is a dict, not {data!r}")
+    if descriptors.current is not None:
+        descriptors.current.catch_up()
     output.display(portable(data), portable(metadata or {}), display_id=str(display_id) if display_id else None, update=update)
 
 

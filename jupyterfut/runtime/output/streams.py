@@ -37,6 +37,8 @@ class StandIn(io.TextIOBase):
             return self.real.write(text) if self.real is not None else len(text)
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        if descriptors.current is not None:
+            descriptors.current.catch_up()
         output.write(self._kind, text)
         return len(text)
 
@@ -108,6 +110,8 @@ class BinaryStandIn(io.BufferedIOBase):
         if output is None:
             written: int = self._real().write(data)
             return written
+        if descriptors.current is not None:
+            descriptors.current.catch_up()
         chunk = bytes(data)
         output.write(stand_in._kind, self._decoder(output).decode(chunk))
         return len(chunk)
