@@ -10,19 +10,21 @@ from jupyterfut.views.snapshots import CellView
 from jupyterfut.views.states import state_dot, state_text
 from jupyterfut.views.strip import strip
 from jupyterfut.views.style import Look, button, buttons, look_of, piece, preformatted, time
+from jupyterfut.views.text import cell_name
 
 
 def cell(view: CellView, *, static: bool = False, look: Look | None = None) -> str:
     """The card of a submitted cell: its state, where it runs and for how long, the names that are futures now, what it printed, how it failed."""
     look = look_of(look, static)
+    name = cell_name(view.name, look.static)
     printed = preformatted(view.printed)
     failed = preformatted(view.traceback or view.reason) if view.status not in ("pending", "finished") else ""
     names = f'<span class="jf-soft">futures:</span> <code>{escape(", ".join(view.names))}</code>' if view.names else ""
     why = f'<div class="jf-why">{escape(view.reason)}</div>' if view.reason and view.status in ("pending", "finished") else ""
     if look.static and view.status in ("pending", "finished"):
-        return piece("chip", f"{printed}{failed}{names}", look, view.name)  # which of the two it is depends on when one looks
+        return piece("chip", f"{printed}{failed}{names}", look, name)  # which of the two it is depends on when one looks
     parts = [
-        f"<span>{state_dot(view.status, view.step)}<code>{escape(view.name)}</code></span> ",
+        f"<span>{state_dot(view.status, view.step)}<code>{escape(name)}</code></span> ",
         f'<span class="jf-gap" aria-live="polite">{escape(_state(view, look))}</span> ',
         time(view.since, view.took_s, look),
         f'<span class="jf-gap">{names}</span> ' if names else "",
@@ -32,7 +34,7 @@ def cell(view: CellView, *, static: bool = False, look: Look | None = None) -> s
     elif view.status in ("error", "lost"):
         parts.append(buttons(look, button("retry", "Retry", "Run the cell's task again")))
     band = strip(view.codes) if view.codes and not look.static else ""
-    return piece("chip", f'<div class="jf-row">{"".join(parts).rstrip()}</div>{band}{why}{printed}{failed}', look, view.name)
+    return piece("chip", f'<div class="jf-row">{"".join(parts).rstrip()}</div>{band}{why}{printed}{failed}', look, name)
 
 
 def _state(view: CellView, look: Look) -> str:

@@ -84,9 +84,18 @@ def cell(view: CellView, *, static: bool = False) -> str:
         line = names  # which of the two it is depends on when one looks
     else:
         why = f"reason: {view.reason}" if view.reason and view.status == "pending" else ""
-        line = f"{view.name}: " + ", ".join(part for part in (view.status, names, why) if part)
+        line = f"{cell_name(view.name, static)}: " + ", ".join(part for part in (view.status, names, why) if part)
     error = view.traceback or view.reason if view.status != "pending" else ""
     return "\n".join(part.rstrip("\n") for part in (view.printed, error, line) if part)
+
+
+def cell_name(name: str, static: bool) -> str:
+    """What the cell is called. The number in `cell-3` depends on how often something was run before.
+
+    >>> cell_name("cell-3", static=False), cell_name("cell-3", static=True), cell_name("clean up", static=True)
+    ('cell-3', 'cell', 'clean up')
+    """
+    return "cell" if static and name.startswith("cell-") and name[5:].isdecimal() else name
 
 
 def key_name(key: str) -> str:
