@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from jupyterfut.runtime.output import collector as collecting
 from jupyterfut.runtime.output.bundles import bundle, formatted, portable, text
 from jupyterfut.runtime.output.collector import GATHERED_CHARS, Collector, topic_of
 from jupyterfut.runtime.output.parts import TAIL_CHARS, Allowance, Gap, Parts, cut, fold
@@ -138,9 +139,10 @@ def said():
 
 
 @pytest.fixture
-def collector(loop, said):
+def collector(loop, said, monkeypatch):
+    monkeypatch.setattr(collecting, "monotonic", lambda: 100.0)  # a clock that stands: nothing is refilled
     pending = []
-    collector = Collector(loop, lambda topic, value: said.append((topic, value)), lambda: sum(pending), 1_000_000, [])
+    collector = Collector(loop, lambda topic, value: said.append((topic, value)), lambda: sum(pending), 1_100_000, [])
     collector.pending = pending
     return collector
 
