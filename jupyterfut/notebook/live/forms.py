@@ -46,6 +46,7 @@ class Form:
     blocks = False  #: what its buttons do takes time
 
     def __init__(self) -> None:
+        self.lock = threading.RLock()  #: held while it begins, looks and stops; never by who only says that it has changed
         self.id = ""  #: given by `Forms.add`
         self.forms: Forms | None = None
         self.ended = False  #: nothing of it changes by itself any more
@@ -126,7 +127,8 @@ class Forms:
             self._leave(form)
             raise
         if not form.ended:
-            form.begin()
+            with form.lock:
+                form.begin()
             form.changed()  # what has happened between the two looks
         if self._linked and shown:
             self.link.open()
@@ -169,8 +171,9 @@ class Forms:
         with self._lock:
             self._forms.pop(form.id, None)
             self._updated.pop(form.id, None)
-        form.leave()
-        form.forms = None
+        with form.lock:
+            form.leave()
+            form.forms = None
         self.pace.forget(form)
         self.link.forget(form.id)
 
@@ -179,14 +182,17 @@ class Forms:
     def _tell(self, changed: list[Form]) -> None:
         fragments: dict[str, str] = {}
         for form in changed:
-            if form.forms is None:
-                continue
             try:
-                self._tell_one(form, fragments)
+                with form.lock:
+                    if form.forms is not None:
+                        self._tell_one(form, fragments)
             except Exception:  # one form's trouble must not stop the others
                 logger.exception("a form could not be drawn: %r", form)
         if fragments:
-            self.link.push(fragments)
+            try:
+                self.link.push(fragments)
+            except Exception:  # the page's trouble must not stop the document
+                logger.exception("forms could not be sent to the page")
 
     def _tell_one(self, form: Form, fragments: dict[str, str]) -> None:
         was = form.ended
