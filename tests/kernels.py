@@ -34,7 +34,7 @@ class Kernel:
         def hear(message: dict[str, Any]) -> None:
             if message["msg_type"] == "stream" and message["content"]["name"] == "stdout":
                 printed.append(message["content"]["text"])
-            elif message["msg_type"] == "execute_result":
+            elif message["msg_type"] in ("execute_result", "display_data"):
                 self.shown.update(message["content"]["data"])
 
         reply = self.client.execute_interactive(code, timeout=60, output_hook=hear)
