@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from jupyterfut.client import origins
@@ -107,6 +108,11 @@ class Attached:
         """In the cell that was running when we came, in whose thread we have not been yet."""
         self.page.enter_thread()
         return current.id_of_call()
+
+
+def below() -> AbstractContextManager[None]:
+    """Inside, what tasks of the running cell say is kept back, to stand below what the cell shows. Does nothing without an ipykernel."""
+    return nullcontext() if _attached is None else _attached.page.below()
 
 
 def attach(client: Client | None = None) -> None:

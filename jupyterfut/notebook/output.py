@@ -43,6 +43,7 @@ class Page:
         self._panes: dict[str, Pane] = {}  # cell -> what is under it
         self._by_request: dict[str, Pane] = {}  # the same by the id of the request that ran the cell
         self._unfinished: dict[str, Pane] = {}  # key of a task in the middle of something -> where
+        self._held: set[str] = set()  # cells about to show something that is to stand first
         self._numbers = itertools.count(1)
         self._closed = False
         self._entered = threading.local()
@@ -138,7 +139,7 @@ class Page:
     def _serve(self, pane: Pane, client: Client) -> None:
         """Send now what is due, and the rest when it is. (In documents that are checked, all of it when the cell ends, or says something itself: no
         state of a bar in between, the same messages in each run.)"""
-        if settings().notebook.display == "static" and current.is_running(pane.cell):
+        if pane.cell.id in self._held or (settings().notebook.display == "static" and current.is_running(pane.cell)):
             return
         now = time.monotonic()
         if not pane.timed and pane.is_due(now):
@@ -150,10 +151,29 @@ class Page:
     def _rang(self, pane: Pane, client: Client) -> None:
         with self._lock:
             pane.timed = False
-            pane.flush(time.monotonic())
+            if pane.cell.id not in self._held:
+                pane.flush(time.monotonic())
             self._serve(pane, client)
 
     # --- from the kernel
+
+    @contextmanager
+    def below(self) -> Iterator[None]:
+        """Inside, the running cell submits and shows something. What its tasks say meanwhile comes below that, however fast they are."""
+        cell = current.current()
+        if cell is None:
+            yield
+            return
+        with self._lock:
+            self._held.add(cell.id)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._held.discard(cell.id)
+                pane = self._panes.get(cell.id)
+                if pane is not None and settings().notebook.display != "static":
+                    pane.flush(time.monotonic(), everything=True)
 
     def flush(self, cell: Cell) -> None:
         """Send everything that has been heard for the cell. Never blocks."""
@@ -184,7 +204,7 @@ class Page:
         if not self._closed and message["header"]["msg_type"] != "update_display_data":
             with self._lock:
                 pane = self._by_request.get(message["parent_header"].get("msg_id", ""))
-                if pane is not None:
+                if pane is not None and pane.cell.id not in self._held:
                     pane.flush(time.monotonic(), everything=True)
                     pane.interrupted()
         return message

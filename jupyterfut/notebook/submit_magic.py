@@ -31,7 +31,7 @@ from jupyterfut import config
 from jupyterfut.client.client import Client
 from jupyterfut.client.futures import Future
 from jupyterfut.client.waiting import wait
-from jupyterfut.notebook import for_clause, large
+from jupyterfut.notebook import attach, for_clause, large
 from jupyterfut.notebook.clients import client_at_hand, client_on
 from jupyterfut.notebook.code import CellCode, cell_number, read_cell, wanted
 from jupyterfut.notebook.content import NoContent
@@ -169,14 +169,14 @@ class SubmitMagics(Magics):  # type: ignore[misc]  # IPython has no types
         quiet = options.quiet or self.quiet
         if quiet:
             client._output.silence([origin] if "/" in (origin := client._origins.here()) else sending.task_keys(name, over))
-        run = sending.submit(client, parcel, over, whole)
-        self._forget_earlier_run(run)
-        self.shell.push(run.names)
-        sending.own_large(client, parcel)
-
         static = config.settings().notebook.display == "static"
-        if not (quiet or blocks):
-            show_card(self.shell, client, run, static=static)
+        with attach.below():
+            run = sending.submit(client, parcel, over, whole)
+            self._forget_earlier_run(run)
+            self.shell.push(run.names)
+            sending.own_large(client, parcel)
+            if not (quiet or blocks):
+                show_card(self.shell, client, run, static=static)
         if blocks or (static and code.shows):
             self._wait(run, raises=blocks)
         if options.get:

@@ -100,6 +100,22 @@ def test_a_submitted_cell_has_one_card(listener: Listener) -> None:
     assert "5 of 5 done" in came[-1]["content"]["data"]["text/html"]
 
 
+LATE_CARD = """
+from jupyterfut.notebook import submit_magic
+show_card = submit_magic.show_card
+def late(shell, client, run, *, static):
+    run.ends[0].result()  # what the cell says has come, too
+    show_card(shell, client, run, static=static)
+submit_magic.show_card = late
+"""
+
+
+def test_the_card_stands_first_however_fast_the_cell_is(listener: Listener) -> None:
+    listener.run("%load_ext jupyterfut" + LATE_CARD)
+    came = listener.run("%%submit\nprint('said')\n'shown'\n", "shown")
+    assert [text(message) for message in came if message["msg_type"] == "display_data"] == ["cell-3: pending", "'shown'"]
+
+
 def test_a_failed_cell_runs_again_by_its_button(listener: Listener, tmp_path: Path) -> None:
     listener.run(f"%load_ext jupyterfut\nimport os\nflag = {str(tmp_path / 'sun')!r}")
     came = listener.run("%%submit\nif not os.path.exists(flag): raise ValueError('too wet')\nhome = 'again'\n", "too wet")
