@@ -310,8 +310,8 @@ def fence(code: str) -> str:
 
 def magics_page(links: Links) -> str:
     """The magics, with their options."""
-    from jupyterfut.notebook import submit_magic
     from jupyterfut.notebook.extension import MAGICS
+    from jupyterfut.notebook.magics import submit as submit_magic
 
     parts = [f"# In a notebook\n\n`%load_ext jupyterfut` brings the magics. {MADE}\n"]
     for magics in MAGICS:

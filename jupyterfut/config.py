@@ -185,7 +185,7 @@ class NotebookSettings(NamedTuple):
     output_chars: Annotated[
         int, "", "so many characters of text of its tasks appear under a cell; of what comes then, the newest 4,000 in each second"
     ] = 2_000_000
-    cache_bytes: Annotated[int, "bytes", "how much `%%submit --cached` keeps on the disk of a machine; what was used longest ago goes"] = 1_000_000_000
+    cache_bytes: Annotated[int, "bytes", "how much `%%submit --cached` keeps on a machine's disk; what was used longest ago goes"] = 1_000_000_000
     cache_directory: Annotated[str, "path", "where it is kept; empty: `jupyterfut/cells` in the user's cache directory"] = ""
 
 

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 from jupyterfut.client import origins
 from jupyterfut.client import output as client_output
 from jupyterfut.deploy.kernel import kernel_identity
-from jupyterfut.notebook import current, live, stopping
+from jupyterfut.notebook import current, live
 from jupyterfut.notebook.current import Cell
-from jupyterfut.notebook.holdings import Telling
-from jupyterfut.notebook.output import Page
-from jupyterfut.notebook.tracebacks import Labels
+from jupyterfut.notebook.errors import stopping
+from jupyterfut.notebook.errors.tracebacks import Labels
+from jupyterfut.notebook.held.holdings import Telling
+from jupyterfut.notebook.output.page import Page
 
 if TYPE_CHECKING:
     from jupyterfut.client.client import Client

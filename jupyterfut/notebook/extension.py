@@ -5,14 +5,15 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-from jupyterfut.notebook import attach, reunion
-from jupyterfut.notebook.completion import Completer
+from jupyterfut.notebook import attach
+from jupyterfut.notebook.held import reunion
 from jupyterfut.notebook.magics.cluster import ClusterMagic
+from jupyterfut.notebook.magics.completion import Completer
 from jupyterfut.notebook.magics.everywhere import EverywhereMagic
 from jupyterfut.notebook.magics.expression import ExpressionMagic
 from jupyterfut.notebook.magics.futures import FuturesMagic
 from jupyterfut.notebook.magics.gather import GatherMagic
-from jupyterfut.notebook.submit_magic import SubmitMagics
+from jupyterfut.notebook.magics.submit import SubmitMagics
 
 MAGICS: tuple[Any, ...] = (SubmitMagics, ExpressionMagic, EverywhereMagic, GatherMagic, ClusterMagic, FuturesMagic)
 """The classes of magics that the extension brings."""

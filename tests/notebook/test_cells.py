@@ -9,7 +9,7 @@ import textwrap
 
 import pytest
 
-from jupyterfut.notebook.cells import CellNames, names_of
+from jupyterfut.notebook.submit.cells import CellNames, names_of
 
 
 def look(source: str) -> CellNames:

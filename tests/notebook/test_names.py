@@ -9,7 +9,7 @@ import pytest
 
 from jupyterfut import Client, Future
 from jupyterfut.client.future_list import FutureList
-from jupyterfut.notebook.names import actors_in, held_in, names_with_futures, remade, with_values
+from jupyterfut.notebook.held.names import actors_in, held_in, names_with_futures, remade, with_values
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import hypothesis
 from hypothesis import strategies as st
 
 from jupyterfut.notebook.current import Cell
-from jupyterfut.notebook.panes import DISPLAYS_LIMIT, FLOOD_CHARS, Pane
+from jupyterfut.notebook.output.panes import DISPLAYS_LIMIT, FLOOD_CHARS, Pane
 from jupyterfut.views.lines import OpenLine, folded
 
 CELL = Cell("1", 1, {"msg_id": "request"}, "")

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from jupyterfut.errors import SerializationError
-from jupyterfut.notebook.capture import capture
-from jupyterfut.notebook.run import CellResult, CellSpec, Delivery, NotAssigned, run_cell
+from jupyterfut.notebook.submit.capture import capture
+from jupyterfut.notebook.submit.run import CellResult, CellSpec, Delivery, NotAssigned, run_cell
 
 
 def run(source: str, names: str, *, shows: bool = True, **values: Any) -> CellResult:

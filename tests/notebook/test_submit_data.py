@@ -16,8 +16,8 @@ import pytest
 from shells import Shell, opened
 
 from jupyterfut import Client, config
-from jupyterfut.notebook import cache
-from jupyterfut.notebook.content import Content, NoContent
+from jupyterfut.notebook.submit import cache
+from jupyterfut.notebook.submit.content import Content, NoContent
 
 
 @pytest.fixture

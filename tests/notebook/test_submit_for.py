@@ -11,7 +11,7 @@ from shells import Shell, opened
 
 from jupyterfut import Client, Future
 from jupyterfut.client.future_list import FutureList
-from jupyterfut.notebook.for_clause import split
+from jupyterfut.notebook.submit.for_clause import split
 
 
 @pytest.fixture(params=["threads", "processes"])

@@ -14,8 +14,8 @@ from shells import Shell, opened
 
 from jupyterfut import Client, LocalCluster
 from jupyterfut.notebook import clients
-from jupyterfut.notebook.cells import CellNames, names_of
-from jupyterfut.notebook.inside import NotHere, arrange, expand, openings
+from jupyterfut.notebook.submit.cells import CellNames, names_of
+from jupyterfut.notebook.submit.inside import NotHere, arrange, expand, openings
 
 
 @pytest.fixture

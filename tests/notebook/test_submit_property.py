@@ -15,10 +15,10 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from jupyterfut.notebook.capture import capture
-from jupyterfut.notebook.cells import names_of
-from jupyterfut.notebook.code import CellCode, wanted
-from jupyterfut.notebook.run import CellResult, CellSpec, Delivery, NotAssigned, run_cell
+from jupyterfut.notebook.submit.capture import capture
+from jupyterfut.notebook.submit.cells import names_of
+from jupyterfut.notebook.submit.code import CellCode, wanted
+from jupyterfut.notebook.submit.run import CellResult, CellSpec, Delivery, NotAssigned, run_cell
 
 NAMES = ["a", "b", "n", "x", "y", "xs", "d", "k"]
 """Names that the cells use. `x` and `y` are nobody's before the cell."""

@@ -176,7 +176,8 @@ def test_stop_of_a_cells_own_code_takes_nothing_back(kernel: Talking) -> None:
 
 
 def test_stop_of_submitted_cells_that_await_or_compute(kernel: Talking) -> None:
-    for body in ("import asyncio\nprint('waits')\nawait asyncio.sleep(3600)", "print('waits')\nwhile True:\n    pass", "client_inside = get_client\nbusy(1)"):
+    awaits, computes = "import asyncio\nprint('waits')\nawait asyncio.sleep(3600)", "print('waits')\nwhile True:\n    pass"
+    for body in (awaits, computes, "client_inside = get_client\nbusy(1)"):
         said = kernel.cell(f"%%submit --wait\n{body}\n", interrupt_at="waits")
         assert "Interrupted: cancelled" in said, said
         assert kernel.cell("client.gather(client.map(abs, [-1, -2], pure=False))") == "[1, 2]"

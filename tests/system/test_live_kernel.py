@@ -101,7 +101,7 @@ def test_a_submitted_cell_has_one_card(listener: Listener) -> None:
 
 
 LATE_CARD = """
-from jupyterfut.notebook import submit_magic
+from jupyterfut.notebook.magics import submit as submit_magic
 show_card = submit_magic.show_card
 def late(shell, client, run, *, static):
     run.ends[0].result()  # what the cell says has come, too

@@ -98,7 +98,7 @@ def test_what_a_cell_was_waiting_for_is_kept(notebook: Notebook) -> None:
     notebook.client.execute(
         "from jupyterfut import Event, default_client\nclient = default_client()\n"
         "waiting = client.submit(lambda: Event('go on').wait(60), pure=False)\nquick = client.submit(abs, -1)\n"
-        "from jupyterfut.notebook import attach, holdings\nimport threading\ntold = threading.Event()\n"
+        "from jupyterfut.notebook import attach\nfrom jupyterfut.notebook.held import holdings\nimport threading\ntold = threading.Event()\n"
         "telling = attach._attached.telling\nreal = telling._say\n"
         "telling._say = lambda client, names, gone: (real(client, names, gone), names and told.set())\n"
         "told.wait(30)\nprint('told')\nwaiting.result()"

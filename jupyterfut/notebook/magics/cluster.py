@@ -20,10 +20,11 @@ from jupyterfut.deploy import registry
 from jupyterfut.deploy.cluster import Cluster
 from jupyterfut.deploy.kernel import KernelIdentity, kernel_identity
 from jupyterfut.deploy.local import LocalCluster
-from jupyterfut.notebook import clients, holdings, reunion
+from jupyterfut.notebook import clients
 from jupyterfut.notebook.background import perform
-from jupyterfut.notebook.listings import Listing, lasting
+from jupyterfut.notebook.held import holdings, reunion
 from jupyterfut.notebook.magics.arguments import Parser, magic_with, memory, text, whole
+from jupyterfut.notebook.magics.listings import Listing, lasting
 from jupyterfut.runtime.connections import ConnectionInfo
 from jupyterfut.views.tables import Table
 from jupyterfut.views.text import count

@@ -13,12 +13,12 @@ from IPython.core.magic import Magics, cell_magic, magics_class, no_var_expand
 
 from jupyterfut.client.client import Client
 from jupyterfut.notebook.background import perform
-from jupyterfut.notebook.capture import capture
 from jupyterfut.notebook.clients import client_at_hand, client_on
-from jupyterfut.notebook.code import CellCode, read_cell, wanted
-from jupyterfut.notebook.everywhere import PRINTED_ATTRIBUTE, SetUp, SetUpLater, set_up
-from jupyterfut.notebook.listings import names_line
 from jupyterfut.notebook.magics.arguments import Parser, magic_with, text, words
+from jupyterfut.notebook.magics.listings import names_line
+from jupyterfut.notebook.submit.capture import capture
+from jupyterfut.notebook.submit.code import CellCode, read_cell, wanted
+from jupyterfut.notebook.submit.everywhere import PRINTED_ATTRIBUTE, SetUp, SetUpLater, set_up
 
 PARSER = Parser(
     "%%everywhere",

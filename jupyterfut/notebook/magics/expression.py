@@ -11,11 +11,11 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class, no_var_expand
 
 from jupyterfut.client.futures import Future
-from jupyterfut.notebook.capture import capture
 from jupyterfut.notebook.clients import client_at_hand, client_on
-from jupyterfut.notebook.code import read_cell, wanted
-from jupyterfut.notebook.everywhere import evaluate_expression
 from jupyterfut.notebook.magics.arguments import Parser, magic_with, resources, split_options, text, whole, words
+from jupyterfut.notebook.submit.capture import capture
+from jupyterfut.notebook.submit.code import read_cell, wanted
+from jupyterfut.notebook.submit.everywhere import evaluate_expression
 
 OUT_OF_BAND_BYTES = 64 * 1024
 """From this size the captured values stand beside the message instead of being copied into it."""

@@ -11,12 +11,12 @@ from jupyterfut import config
 from jupyterfut.client.client import Client
 from jupyterfut.client.current import open_clients
 from jupyterfut.client.futures import Future
-from jupyterfut.notebook import holdings, reunion
 from jupyterfut.notebook.background import perform
-from jupyterfut.notebook.holdings import Adopted, Kept, matches
-from jupyterfut.notebook.listings import Listing, futures_table, kept_tables, names_line
+from jupyterfut.notebook.held import holdings, reunion
+from jupyterfut.notebook.held.holdings import Adopted, Kept, matches
+from jupyterfut.notebook.held.names import Held, names_with_futures
 from jupyterfut.notebook.magics.arguments import Parser, magic_with, text
-from jupyterfut.notebook.names import Held, names_with_futures
+from jupyterfut.notebook.magics.listings import Listing, futures_table, kept_tables, names_line
 from jupyterfut.views.text import count, key_name
 
 PARSER = Parser("%futures", "The futures of this notebook, by the names that hold them. Without a command: list.")
@@ -127,7 +127,7 @@ class FuturesMagic(Magics):  # type: ignore[misc]  # IPython has no types
         failed = [future for future in found if future.status == "error"]
         if len(found) > 1 and len(failed) != 1:
             raise UsageError(f"%futures debug takes one task; {len(found)} fit {pattern!r}, {len(failed)} of them failed: give the key of one")
-        from jupyterfut.notebook.debug import debug
+        from jupyterfut.notebook.errors.debug import debug
 
         debug(self.shell, (failed or found)[0])
 
@@ -174,7 +174,7 @@ def _chosen(kept: Kept, pattern: str) -> Kept:
 
 
 def _number(value: Any) -> int:
-    from jupyterfut.notebook.names import held_in
+    from jupyterfut.notebook.held.names import held_in
 
     held = held_in(value)
     return len(held.futures) if held is not None else 0

@@ -12,10 +12,10 @@ from jupyterfut.client.futures import Future
 from jupyterfut.client.timeouts import Deadline
 from jupyterfut.client.waiting import as_completed
 from jupyterfut.errors import TimeoutError  # noqa: A004
-from jupyterfut.notebook.holdings import matches
-from jupyterfut.notebook.listings import names_line
+from jupyterfut.notebook.held.holdings import matches
+from jupyterfut.notebook.held.names import Held, held_in, names_with_futures, with_values
 from jupyterfut.notebook.magics.arguments import Parser, magic_with, seconds, text
-from jupyterfut.notebook.names import Held, held_in, names_with_futures, with_values
+from jupyterfut.notebook.magics.listings import names_line
 from jupyterfut.serde.tracebacks import fold
 
 PARSER = Parser(

@@ -1,7 +1,7 @@
 """What tasks put out on a worker: prints, warnings and logs, displays, figures, progress bars, and what is written below Python.
 
 All of it is collected by task (`collector`) and said to the client that submitted the task, which puts it under the right cell, in `future.log`, or
-on the terminal (`client/output.py`, `notebook/output.py`); it is there before the task's result is. How it comes here: `streams` stands in for
+on the terminal (`client/output.py`, `notebook/output/page.py`); it is there before the task's result is. How it comes here: `streams` stands in for
 `sys.stdout` and `sys.stderr`, `displays` for IPython's `display`, `pyplot` for matplotlib's figures, `descriptors` for file descriptors 1 and 2 of
 workers' processes; `attribution` knows whose it is. A task that puts nothing out pays for one look at an empty dict.
 

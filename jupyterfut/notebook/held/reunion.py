@@ -17,10 +17,11 @@ from jupyterfut.client.client import Client
 from jupyterfut.client.current import open_clients
 from jupyterfut.deploy.kernel import kernel_identity
 from jupyterfut.errors import JupyterfutError
-from jupyterfut.notebook import clients, holdings
+from jupyterfut.notebook import clients
 from jupyterfut.notebook.background import perform
-from jupyterfut.notebook.holdings import Ended, Kept
-from jupyterfut.notebook.listings import Listing, kept_tables, lasting
+from jupyterfut.notebook.held import holdings
+from jupyterfut.notebook.held.holdings import Ended, Kept
+from jupyterfut.notebook.magics.listings import Listing, kept_tables, lasting
 from jupyterfut.views.tables import Table
 from jupyterfut.views.text import count
 

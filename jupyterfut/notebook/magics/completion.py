@@ -15,8 +15,8 @@ from IPython.core.completer import SimpleCompletion, context_matcher
 
 from jupyterfut.client.current import default_client, open_clients
 from jupyterfut.deploy import registry
-from jupyterfut.notebook import reunion
-from jupyterfut.notebook.names import names_with_futures
+from jupyterfut.notebook.held import reunion
+from jupyterfut.notebook.held.names import names_with_futures
 
 MAGIC_LINE = re.compile(r"(?:^|=)\s*(%%?)(submit|everywhere|gather|cluster|futures)\s(.*)$", re.DOTALL)
 

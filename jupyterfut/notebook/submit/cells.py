@@ -24,8 +24,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, TypeAlias
 
-from jupyterfut.notebook.inside import is_command, shell_fields
-from jupyterfut.notebook.scopes import GlobalNames, global_names, names_in
+from jupyterfut.notebook.submit.inside import is_command, shell_fields
+from jupyterfut.notebook.submit.scopes import GlobalNames, global_names, names_in
 
 
 class Read(NamedTuple):

@@ -20,9 +20,9 @@ from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from jupyterfut.notebook.inside import Opening, arrange, expand
-from jupyterfut.notebook.run import _settled, namespace_of
-from jupyterfut.notebook.travel import unpacked
+from jupyterfut.notebook.submit.inside import Opening, arrange, expand
+from jupyterfut.notebook.submit.run import _settled, namespace_of
+from jupyterfut.notebook.submit.travel import unpacked
 from jupyterfut.runtime.plugin_classes import WorkerPlugin
 
 logger = logging.getLogger("jupyterfut.worker")

@@ -24,8 +24,8 @@ from jupyterfut.client.client import Client
 from jupyterfut.client.current import get_client
 from jupyterfut.client.futures import Future
 from jupyterfut.errors import SerializationError
-from jupyterfut.notebook.large import LARGE_BYTES
-from jupyterfut.notebook.travel import part_here
+from jupyterfut.notebook.submit.large import LARGE_BYTES
+from jupyterfut.notebook.submit.travel import part_here
 from jupyterfut.runtime.output import worker_display
 from jupyterfut.serde.calls import Dep
 from jupyterfut.serde.futures import marks

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from jupyterfut.notebook.inside import fields_of
+from jupyterfut.notebook.submit.inside import fields_of
 
 _READ_BYTES = 65536
 

@@ -26,7 +26,7 @@ from jupyterfut.client.timeouts import Deadline
 from jupyterfut.core.client import events as ev
 from jupyterfut.deploy import registry
 from jupyterfut.deploy.kernel import KernelIdentity, kernel_identity
-from jupyterfut.notebook.names import Shape, actors_in, names_with_futures, remade
+from jupyterfut.notebook.held.names import Shape, actors_in, names_with_futures, remade
 from jupyterfut.views.text import key_name
 
 if TYPE_CHECKING:

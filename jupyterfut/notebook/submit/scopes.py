@@ -13,7 +13,7 @@ import symtable
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from jupyterfut.notebook.inside import is_command, shell_fields
+from jupyterfut.notebook.submit.inside import is_command, shell_fields
 
 
 class GlobalNames(NamedTuple):

@@ -24,7 +24,7 @@ from jupyterfut.client.output import STREAMS, terminal, write
 from jupyterfut.config import settings
 from jupyterfut.notebook import current
 from jupyterfut.notebook.current import Cell
-from jupyterfut.notebook.panes import Pane
+from jupyterfut.notebook.output.panes import Pane
 
 if TYPE_CHECKING:
     from jupyterfut.client.client import Client

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from jupyterfut.client.client import Client
 from jupyterfut.notebook import live
+from jupyterfut.notebook.errors.tracebacks import traceback_text
 from jupyterfut.notebook.live.cell import CellForm
-from jupyterfut.notebook.run import CELL_ATTRIBUTE, CellEnd
-from jupyterfut.notebook.sending import Run
-from jupyterfut.notebook.tracebacks import traceback_text
+from jupyterfut.notebook.submit.run import CELL_ATTRIBUTE, CellEnd
+from jupyterfut.notebook.submit.sending import Run
 from jupyterfut.views import html, text
 from jupyterfut.views.snapshots import CellView
 

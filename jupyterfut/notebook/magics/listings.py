@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from jupyterfut.client.futures import Future
-from jupyterfut.notebook.holdings import Ended, Group, Holding, Kept
-from jupyterfut.notebook.names import Held
+from jupyterfut.notebook.held.holdings import Ended, Group, Holding, Kept
+from jupyterfut.notebook.held.names import Held
 from jupyterfut.views import tables
 from jupyterfut.views.tables import Table
 from jupyterfut.views.text import format_bytes

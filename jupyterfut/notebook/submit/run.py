@@ -26,11 +26,11 @@ from typing import Any, NamedTuple, SupportsIndex
 
 from jupyterfut.client.future_list import FutureList
 from jupyterfut.errors import SerializationError
-from jupyterfut.notebook import cache
-from jupyterfut.notebook.content import Content, NoContent
-from jupyterfut.notebook.inside import Opening, arrange, expand
-from jupyterfut.notebook.travel import unpacked
-from jupyterfut.notebook.worker_shell import WorkerShell
+from jupyterfut.notebook.submit import cache
+from jupyterfut.notebook.submit.content import Content, NoContent
+from jupyterfut.notebook.submit.inside import Opening, arrange, expand
+from jupyterfut.notebook.submit.travel import unpacked
+from jupyterfut.notebook.submit.worker_shell import WorkerShell
 from jupyterfut.runtime.context import waking
 from jupyterfut.runtime.output import bundle, display, show_figures, show_value
 from jupyterfut.serde.calls import list_like

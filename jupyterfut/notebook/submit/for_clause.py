@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from IPython.core.error import UsageError
 
 from jupyterfut.client.futures import Future
-from jupyterfut.notebook.cells import names_of
-from jupyterfut.notebook.run import iterable_tree
-from jupyterfut.notebook.scopes import names_in
+from jupyterfut.notebook.submit.cells import names_of
+from jupyterfut.notebook.submit.run import iterable_tree
+from jupyterfut.notebook.submit.scopes import names_in
 
 if TYPE_CHECKING:
-    from jupyterfut.notebook.code import CellCode
+    from jupyterfut.notebook.submit.code import CellCode
 
 _FOR = re.compile(r"(?:^|(?<=\s))for(?=\s)")
 _OPTION = re.compile(r"\s(--(?:output|name|wait|get|quiet|workers|resources|priority|retries|on|cached)|-[oqwr])(?=\s|=|$)")

@@ -15,9 +15,9 @@ from IPython.core.displayhook import DisplayHook
 from IPython.core.error import UsageError
 from IPython.core.inputtransformer2 import TransformerManager
 
-from jupyterfut.notebook.cells import CellNames, names_of
-from jupyterfut.notebook.inside import TIMED, NotHere, Opening, arrange, expand, openings
-from jupyterfut.notebook.modules import imports_of
+from jupyterfut.notebook.submit.cells import CellNames, names_of
+from jupyterfut.notebook.submit.inside import TIMED, NotHere, Opening, arrange, expand, openings
+from jupyterfut.notebook.submit.modules import imports_of
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -31,14 +31,15 @@ from jupyterfut import config
 from jupyterfut.client.client import Client
 from jupyterfut.client.futures import Future
 from jupyterfut.client.waiting import wait
-from jupyterfut.notebook import attach, for_clause, large
+from jupyterfut.notebook import attach
 from jupyterfut.notebook.clients import client_at_hand, client_on
-from jupyterfut.notebook.code import CellCode, cell_number, read_cell, wanted
-from jupyterfut.notebook.content import NoContent
-from jupyterfut.notebook.for_clause import OnCluster
-from jupyterfut.notebook.modules import Beside, LocalModules
-from jupyterfut.notebook.sending import EarlierRun, Run, Sending, content_of
-from jupyterfut.notebook.shown import show_card
+from jupyterfut.notebook.submit import for_clause, large
+from jupyterfut.notebook.submit.code import CellCode, cell_number, read_cell, wanted
+from jupyterfut.notebook.submit.content import NoContent
+from jupyterfut.notebook.submit.for_clause import OnCluster
+from jupyterfut.notebook.submit.modules import Beside, LocalModules
+from jupyterfut.notebook.submit.sending import EarlierRun, Run, Sending, content_of
+from jupyterfut.notebook.submit.shown import show_card
 
 _THROWAWAY = frozenset(["_", "__", "___"])
 """Names that a cell binds because it must bind something; in a notebook they belong to IPython."""

@@ -16,12 +16,12 @@ from jupyterfut.client.client import Client
 from jupyterfut.client.future_list import FutureList
 from jupyterfut.client.futures import Future
 from jupyterfut.errors import SerializationError
-from jupyterfut.notebook.capture import Captured, capture
-from jupyterfut.notebook.code import CellCode
-from jupyterfut.notebook.content import Content
-from jupyterfut.notebook.for_clause import ForClause, OnCluster
-from jupyterfut.notebook.large import pieces_of
-from jupyterfut.notebook.run import (
+from jupyterfut.notebook.submit.capture import Captured, capture
+from jupyterfut.notebook.submit.code import CellCode
+from jupyterfut.notebook.submit.content import Content
+from jupyterfut.notebook.submit.for_clause import ForClause, OnCluster
+from jupyterfut.notebook.submit.large import pieces_of
+from jupyterfut.notebook.submit.run import (
     ELEMENT,
     CellSpec,
     Delivery,

@@ -1,0 +1,1 @@
+"""What a cluster holds for a notebook beyond its kernel's life."""

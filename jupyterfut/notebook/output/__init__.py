@@ -1,0 +1,1 @@
+"""What tasks say, under the cell that submitted them."""
