@@ -59,18 +59,21 @@ def progress(
     if group_by != "prefix" and not callable(group_by):
         raise ValueError(f"group_by is 'prefix' or a function of a key, not {group_by!r}")
     wanted = list(dict.fromkeys(future for one in futures for future in futures_within(one, "progress")))
+    group: Callable[[str], str] = key_name if group_by == "prefix" else group_by  # type: ignore[assignment]  # a function by now
     if in_notebook() if notebook is None else notebook:
         draw = _notebook_display()
         if draw is not None:
-            group = key_name if group_by == "prefix" else group_by
-            draw(futures, wanted, multi=multi, complete=complete, group=group, **options)
+            try:
+                draw(futures, wanted, multi=multi, complete=complete, group=group, **options)
+            except NotImplementedError:  # `notebook=True` where there is none: the line it is
+                draw = None
+        if draw is not None:
             from jupyterfut.client.topics import Said
 
             return Said() if wanted and wanted[0].client.asynchronous else None
     if options:
         raise TypeError(f"progress() in a terminal takes no option {', '.join(map(repr, options))}")
-    group = key_name if group_by == "prefix" else group_by
-    board = _Board(futures, wanted, group, complete, multi, Line(sys.stderr if file is None else file))  # type: ignore[arg-type]  # a function by now
+    board = _Board(futures, wanted, group, complete, multi, Line(sys.stderr if file is None else file))
     if wanted and wanted[0].client.asynchronous:
         return board.follow_async()
     board.follow()

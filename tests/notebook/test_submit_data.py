@@ -43,8 +43,9 @@ def notebook(monkeypatch: pytest.MonkeyPatch, directory: Path, tmp_path: Path) -
 
 
 def pieces(notebook: Shell) -> list[str]:
-    """The keys of the large pieces that the cluster has."""
+    """The keys of the large pieces that the cluster has. (What has died when the first question is asked is let go of after it.)"""
     gc.collect()
+    notebook["client"].has_what()
     return [key for keys in notebook["client"].has_what().values() for key in keys if key.startswith("cell-data-")]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from actor_helpers import HOSTS, Caller, Counter, Ends, Slow, play
 
-from jupyterfut import Actor, ActorFuture, Client, Queue, Variable, get_client, wait
+from jupyterfut import Actor, ActorFuture, Client, Queue, Variable, config, get_client, wait
 from jupyterfut.errors import ActorLost, CancelledError, ClosedError, LostData
 
 
@@ -227,7 +227,10 @@ def test_a_cancelled_actor_fails_its_calls(host):
     play(story, host)
 
 
-def test_a_constructor_that_was_cancelled_leaves_no_actor():
+def test_a_constructor_that_was_cancelled_and_went_on_leaves_no_actor(monkeypatch):
+    monkeypatch.setenv("JUPYTERFUT_WORKER_INTERRUPT", "no")
+    config._read.cache_clear()
+
     async def story(client, worker):
         Slow.entered.clear()
         Slow.go_on.clear()

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from jupyterfut import Client, plugins, progress
+from jupyterfut.views.text import key_name
 
 
 class Terminal(io.StringIO):
@@ -169,17 +170,17 @@ def test_in_an_asynchronous_client_it_is_awaited() -> None:
 def test_a_notebook_draws_it_itself(client: Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     asked: list[Any] = []
 
-    def draw(futures: list[Any], **options: Any) -> str:
-        asked.append((futures, options))
-        return "a widget"
+    def draw(sources: tuple[Any, ...], futures: list[Any], **options: Any) -> None:
+        asked.append((sources, futures, options))
 
     futures = client.map(inc, range(2))
     assert progress(futures, notebook=True) is None  # nobody draws in notebooks: the line it is
     assert capsys.readouterr().err.startswith("2 of 2")
     monkeypatch.setattr(plugins, "names", lambda group: ["notebook"] if group == "progress" else [])
     monkeypatch.setattr(plugins, "load", lambda group, name: draw)
-    assert progress(futures, notebook=True, multi=False, width=3) == "a widget"
-    assert asked == [(futures, {"multi": False, "complete": True, "group_by": "prefix", "width": 3})]
+    assert progress(futures, notebook=True, multi=False, width=3) is None
+    assert asked == [((futures,), futures, {"multi": False, "complete": True, "group": key_name, "width": 3})]
+    assert capsys.readouterr().err == ""
     assert progress(futures) is None
 
 
