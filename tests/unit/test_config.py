@@ -50,7 +50,7 @@ def test_file_may_be_json() -> None:
         ("JUPYTERFUT_SCHEDULER_LEASE_S", "nan", "duration in seconds"),
         ("JUPYTERFUT_SCHEDULER_ALLOWED_FAILURES", "2.5", "whole number"),
         ("JUPYTERFUT_NANNY_MEMORY_TERMINATE", "95", "share between 0 and 1"),
-        ("JUPYTERFUT_DISPLAY", "loud", "not one of live, static"),
+        ("JUPYTERFUT_DISPLAY", "loud", "not one of auto, html, widget, static"),
     ],
 )
 def test_a_bad_variable_is_named_with_what_is_wrong(monkeypatch: pytest.MonkeyPatch, variable: str, text: str, complaint: str) -> None:
