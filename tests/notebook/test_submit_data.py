@@ -98,32 +98,32 @@ def write(path: Path, text: str) -> None:
 @pytest.fixture
 def fresh_modules() -> Iterator[None]:
     yield
-    for name in [name for name in sys.modules if name.startswith("h3_")]:
+    for name in [name for name in sys.modules if name.startswith("beside_")]:
         del sys.modules[name]
 
 
 @pytest.mark.usefixtures("fresh_modules")
 def test_an_edit_on_disk_reaches_the_next_cell(notebook: Shell, directory: Path) -> None:
-    write(directory / "h3_base.py", "K = 1\n")
-    write(directory / "h3_helper.py", "from h3_base import K\nclass P:\n    pass\ndef f(): return K\n")
-    notebook.run("import h3_helper\np = h3_helper.P()")
-    notebook.run("%%submit --wait\nx = h3_helper.f(), type(p) is h3_helper.P\nq = h3_helper.P()")
-    write(directory / "h3_base.py", "K = 20\n")
-    notebook.run("%%submit --wait\ny = h3_helper.f()")
-    write(directory / "h3_helper.py", "from h3_base import K\nclass P:\n    pass\ndef f(): return K + 1\n")
-    notebook.run("import importlib; importlib.reload(h3_helper)")
-    notebook.run("%%submit --wait\nz = h3_helper.f(), isinstance(p, h3_helper.P)")
+    write(directory / "beside_base.py", "K = 1\n")
+    write(directory / "beside_helper.py", "from beside_base import K\nclass P:\n    pass\ndef f(): return K\n")
+    notebook.run("import beside_helper\np = beside_helper.P()")
+    notebook.run("%%submit --wait\nx = beside_helper.f(), type(p) is beside_helper.P\nq = beside_helper.P()")
+    write(directory / "beside_base.py", "K = 20\n")
+    notebook.run("%%submit --wait\ny = beside_helper.f()")
+    write(directory / "beside_helper.py", "from beside_base import K\nclass P:\n    pass\ndef f(): return K + 1\n")
+    notebook.run("import importlib; importlib.reload(beside_helper)")
+    notebook.run("%%submit --wait\nz = beside_helper.f(), isinstance(p, beside_helper.P)")
     assert (notebook.value("x"), notebook.value("y"), notebook.value("z")[0]) == ((1, True), 20, 21)
     assert type(notebook.value("q")).__name__ == "P"
 
 
 def test_a_package_that_only_the_cell_imports(notebook: Shell, directory: Path) -> None:
-    (directory / "h3_pkg").mkdir()
-    write(directory / "h3_pkg" / "__init__.py", "from .inner import g\n")
-    write(directory / "h3_pkg" / "inner.py", "def g(): return 'first'\n")
-    notebook.run("%%submit --wait\nimport h3_pkg\nx = h3_pkg.g()\ndel h3_pkg")
-    write(directory / "h3_pkg" / "inner.py", "def g(): return 'second version'\n")
-    notebook.run("%%submit --wait\nfrom h3_pkg.inner import g\ny = g()\ndel g")
+    (directory / "beside_pkg").mkdir()
+    write(directory / "beside_pkg" / "__init__.py", "from .inner import g\n")
+    write(directory / "beside_pkg" / "inner.py", "def g(): return 'first'\n")
+    notebook.run("%%submit --wait\nimport beside_pkg\nx = beside_pkg.g()\ndel beside_pkg")
+    write(directory / "beside_pkg" / "inner.py", "def g(): return 'second version'\n")
+    notebook.run("%%submit --wait\nfrom beside_pkg.inner import g\ny = g()\ndel g")
     assert (notebook.value("x"), notebook.value("y")) == ("first", "second version")
 
 
