@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -164,6 +165,22 @@ def test_a_list_that_grows(client: Client, forms: Forms, document: Document) -> 
     document.until(form, lambda html: "5 of 5 done" in html)
     forms.drop([form])
     assert futures._watchers == []
+
+
+def test_progress_follows_a_plain_list_that_grows_and_lets_go_of_it(client: Client, forms: Forms, document: Document) -> None:
+    first, second = threading.Event(), threading.Event()
+    futures = [client.submit(first.wait, 30)]
+    form = forms.add(ProgressForm(futures, growing=(futures,)))
+    document.until(form, lambda html: "0 of 1 done" in html)
+    futures.append(client.submit(second.wait, 30))
+    first.set()
+    document.until(form, lambda html: "1 of 2 done" in html)
+    second.set()
+    document.until(form, lambda html: "2 of 2 done" in html)
+    known = weakref.ref(futures[0])
+    del futures
+    gc.collect()
+    assert known() is None
 
 
 def test_progress_in_groups_from_an_empty_list(client: Client, forms: Forms, document: Document) -> None:

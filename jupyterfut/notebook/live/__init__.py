@@ -91,7 +91,8 @@ def add(form: Form) -> Form:
 def progress(
     sources: tuple[Any, ...], futures: list[Future], *, multi: bool = True, complete: bool = True, group: Callable[[str], str], **options: Any
 ) -> None:
-    """Show how far futures are, until all have ended; returns at once. One `FutureList` that grows is followed."""
+    """Show how far futures are, until all have ended; returns at once. Lists that grow meanwhile are followed: a `FutureList` at once, a plain list
+    when something happens to one of its futures."""
     if options:
         raise TypeError(f"progress() takes no option {', '.join(map(repr, options))}")
     followed: Any = sources[0] if len(sources) == 1 and isinstance(sources[0], FutureList) and complete else None
@@ -100,7 +101,9 @@ def progress(
     if settings().notebook.display == "static":
         _show_progress_still(list(followed))
     else:
-        add(ProgressForm(followed, group, multi=multi))
+        lists = tuple(source for source in sources if isinstance(source, list)) if complete else ()
+        growing = lists if len(lists) == len(sources) and not isinstance(followed, FutureList) else ()
+        add(ProgressForm(followed, group, multi=multi, growing=growing))
 
 
 def _show_progress_still(futures: list[Future]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from jupyterfut.client.following import Following, Whereabouts, follow
 from jupyterfut.client.future_list import FutureList, codes_of, common_name, failures_of
-from jupyterfut.client.futures import Future
+from jupyterfut.client.futures import Future, futures_within
 from jupyterfut.core.client import events as ev
 from jupyterfut.core.client.state import Record
 from jupyterfut.errors import ClosedError
@@ -317,11 +317,34 @@ class FuturesForm(TaskForm):
 
 
 class ProgressForm(FuturesForm):
-    """How far futures are, in groups."""
+    """How far futures are, in groups. `growing`: lists in which they are, read again whenever something happens to one of them. A plain list cannot
+    tell that it has grown, and has no weak references, so these are held until all have ended, and their futures with them."""
 
-    def __init__(self, futures: Iterable[Any], group: Callable[[str], str] = key_name, *, multi: bool = True) -> None:
+    def __init__(
+        self, futures: Iterable[Any], group: Callable[[str], str] = key_name, *, multi: bool = True, growing: tuple[list[Any], ...] = ()
+    ) -> None:
         self._group, self._multi = group, multi
+        self._growing = growing
+        self._lengths = [len(one) for one in growing]
         super().__init__(futures, "Progress")
+        if growing:
+            self._source = lambda: dict.fromkeys(future for one in growing for future in futures_within(one, "progress"))
+
+    def refresh(self) -> None:
+        lengths = [len(one) for one in self._growing]
+        if lengths != self._lengths:
+            self._lengths, self._stale = lengths, True
+        super().refresh()
+        if self.ended and self._growing:
+            futures = list(self._source() or ())
+            self._growing, self._lengths = (), []
+            self._source, self._list = source_of(futures, self.gone)
+
+    def leave(self) -> None:
+        super().leave()
+        if self._growing:
+            self._growing, self._lengths = (), []
+            self._source = lambda: None
 
     def groups(self, records: list[Record]) -> tuple[tuple[str, bytes], ...]:
         if not self._multi:
