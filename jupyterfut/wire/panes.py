@@ -185,12 +185,14 @@ class Lane(TypedDict):
 
     worker: str  #: its name
     address: str
-    thread: int  #: counted from 0 on each worker
+    thread: int  #: counted from 0 on each worker; -1: transfers and disk, which are no thread's
 
 
 class TaskStream(TypedDict):
     """Topic "task-stream": what ran where and when. Times are seconds after `base`. Many short calls that follow each other in one lane are one row
-    (`count` > 1). `lanes` and `names` only ever grow (until a reset): each message brings the new ones, and rows name them by place."""
+    (`count` > 1). `lanes` and `names` only ever grow (until a reset): each message brings the new ones, and rows name them by place.
+
+    A call has a row when it has ended. What has been running for long stands in the `open` columns: each message brings all of it anew."""
 
     reset: bool
     base: float
@@ -198,14 +200,19 @@ class TaskStream(TypedDict):
     lanes: list[Lane]
     names: list[str]
     lane: list[int]
-    name: list[int]
+    name: list[int]  #: the function's, as in `Group.name`; of a transfer and of the disk's work what it is: "transfer", "read", "write"
     kind: list[int]  #: 0 compute, 1 transfer, 2 disk
     start: list[float]
     stop: list[float]
     busy_s: list[float]  #: of `stop - start`, how long something ran
     count: list[int]
     erred: list[int]
+    nbytes: list[int]  #: of results, or of what was moved
     key: list[str]  #: of a row of one task; "" when there is too much to tell
+    open_lane: list[int]
+    open_name: list[int]
+    open_start: list[float]
+    open_key: list[str]
     dropped: int  #: rows that were too many to tell, since the last message
 
 
