@@ -17,6 +17,7 @@ import threading
 import weakref
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast
@@ -39,6 +40,8 @@ from jupyterfut.client.timeouts import Deadline, Timeout, to_seconds
 from jupyterfut.client.topics import Subscriptions
 from jupyterfut.comm import Security
 from jupyterfut.config import settings
+from jupyterfut.core.client import events as ev
+from jupyterfut.deploy.kernel import kernel_identity
 from jupyterfut.errors import ClosedError, TimeoutError  # noqa: A004
 from jupyterfut.ids import ClientId
 from jupyterfut.runtime.context import blocking
@@ -96,7 +99,7 @@ class ClientLife:
             self._thread = loops.acquire()
         try:
             session_loop = self._thread.loop if self._thread is not None else _running_loop()
-            self._assemble(Session(ClientId(f"client-{os.urandom(16).hex()}"), self.name, session_loop))
+            self._assemble(Session(ClientId(f"client-{os.urandom(16).hex()}"), self.name, session_loop, _who_we_are()))
             if starts_cluster:
                 self.cluster = _launch(self._thread, name, security, cluster_options)
                 self._owns_cluster = True
@@ -115,7 +118,7 @@ class ClientLife:
         client = cast("Client", self)  # the only class that is made of this one
         self._session = session
         self._links = DataLinks(None)
-        self._origins = Origins("" if of_worker else session.machine.client)
+        self._origins = Origins("" if of_worker else session.machine.client, partial(_tell_cell, session))
         self._submitting = Submitting(client)
         self._gathering = Gathering(client)
         self._scattering = Scattering(client)
@@ -126,6 +129,7 @@ class ClientLife:
         self._output = Output(client)
         self._followers = Followers(client)
         session.on_new_conversation = self._observing.begin_again
+        session.at_welcome.append(self._origins.begin_again)
         self._reasons: dict[str, str] = {}
         self._static_display = os.environ.get("JUPYTERFUT_DISPLAY") == "static"
 
@@ -438,6 +442,23 @@ class ClientLife:
         if asyncio.get_running_loop() is self._session.loop:
             return await coroutine
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._session.loop))
+
+
+def _who_we_are() -> dict[str, Any]:
+    """The notebook that a client made here belongs to, so that whoever looks at the cluster sees whose it is."""
+    identity = kernel_identity()
+    return {} if identity is None else {"kernel": identity.kernel, "session": identity.session}
+
+
+def _tell_cell(session: Session, facts: dict[str, Any]) -> None:
+    """Let the scheduler know of the notebook cell whose first task is about to be sent. Never blocks. (It holds no client, whose last reference is
+    its end.)"""
+    if session.closed is None:
+        session.post(ev.Ask(_not_awaited, "cell_told", facts))
+
+
+def _not_awaited(value: Any, failure: Any) -> None:
+    """The answer to what was only told."""
 
 
 def _tell_notebook(client: Client) -> None:

@@ -7,6 +7,7 @@ submits tasks hands its own origin on, however deep. The notebook layer puts a f
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from jupyterfut.runtime.context import current_origin
 from jupyterfut.wire.messages import TaskOptions
@@ -14,16 +15,22 @@ from jupyterfut.wire.messages import TaskOptions
 cell_of_call: Callable[[], str] | None = None
 """Set by the notebook layer: a short name, without "/", of the cell that is running; "" for none."""
 
+facts_of_cell: Callable[[str], dict[str, Any] | None] | None = None
+"""Set by the notebook layer: what the scheduler is told of a cell, once for each client, before the cell's first task (the request `cell_told`)."""
+
 SEPARATOR = "/"
 
 
 class Origins:
-    """The origins of one client's calls. `client_id` is "" for the client that a worker's tasks share, whose calls always belong to a task."""
+    """The origins of one client's calls. `client_id` is "" for the client that a worker's tasks share, whose calls always belong to a task. `tell` is
+    given the facts of a cell when its first task is about to be sent."""
 
-    __slots__ = ("_client_id", "_last")
+    __slots__ = ("_client_id", "_last", "_tell", "_told")
 
-    def __init__(self, client_id: str) -> None:
+    def __init__(self, client_id: str, tell: Callable[[dict[str, Any]], object] = lambda facts: None) -> None:
         self._client_id = client_id
+        self._tell = tell
+        self._told: set[str] = set()
         self._last = (TaskOptions(), "", TaskOptions())
 
     def here(self) -> str:
@@ -44,8 +51,23 @@ class Origins:
         if options is plain and origin == last_origin:
             return marked
         marked = options._replace(origin=origin)
+        if origin != last_origin:
+            self._introduce(origin)
         self._last = (options, origin, marked)
         return marked
+
+    def begin_again(self) -> None:
+        """The scheduler has forgotten what it was told of cells."""
+        self._told.clear()
+        self._last = (TaskOptions(), "", TaskOptions())
+
+    def _introduce(self, origin: str) -> None:
+        client, cell = client_and_cell(origin)
+        if cell and client == self._client_id and cell not in self._told and facts_of_cell is not None:
+            self._told.add(cell)
+            facts = facts_of_cell(cell)
+            if facts is not None:
+                self._tell(facts)
 
 
 def client_and_cell(origin: str) -> tuple[str, str]:

@@ -49,8 +49,8 @@ class Link(Protocol):
 class Session:
     """One client's conversation with one scheduler."""
 
-    def __init__(self, client: ClientId, name: str, loop: asyncio.AbstractEventLoop) -> None:
-        self.machine = ClientMachine(client, name)
+    def __init__(self, client: ClientId, name: str, loop: asyncio.AbstractEventLoop, info: dict[str, Any] | None = None) -> None:
+        self.machine = ClientMachine(client, name, info=info)
         self.state = self.machine.state
         self.loop = loop
         self.lock = threading.RLock()  # re-entrant: a user's __del__ may run inside it, and submit

@@ -55,6 +55,7 @@ class Attached:
         if (request.get("header") or {}).get("msg_type") == "execute_request":
             current.begin(request, int(self.shell.displayhook.prompt_count))
         origins.cell_of_call = self._cell_of_first_call
+        origins.facts_of_cell = current.facts
         client_output.sink = self.page
         live.offer(self.shell)
         on_cell_end(stopping.cell_ended)
@@ -68,7 +69,7 @@ class Attached:
         """End, as if it had never been there."""
         self.shell.events.unregister("pre_run_cell", self._begins)
         self.shell.events.unregister("post_run_cell", self._ends)
-        origins.cell_of_call = None
+        origins.cell_of_call = origins.facts_of_cell = None
         client_output.sink = None
         self.page.close()
         live.withdraw(self.shell)

@@ -20,6 +20,8 @@ class Cell(NamedTuple):
     number: int  #: what stands in `In [...]`; 0 if it has none
     parent: dict[str, Any]  #: the header of the request that runs it: outputs that name it as their parent appear under the cell
     cell_id: str  #: the cell in the document, the same in every run; "" if the front end does not tell
+    title: str = ""  #: its first line of code
+    submitted: bool = False  #: it is a task itself (`%%submit`)
 
 
 _here: ContextVar[Cell | None] = ContextVar("jupyterfut_cell", default=None)
@@ -39,7 +41,9 @@ def begin(request: dict[str, Any], number: int) -> Cell | None:
         _running[header["msg_id"]] = cell, depth + 1
         return None
     metadata = request.get("metadata") or {}
-    cell = Cell(str(next(_ids)), number, header, str(metadata.get("cellId") or metadata.get("cell_id") or ""))
+    code = str((request.get("content") or {}).get("code") or "")
+    in_document = str(metadata.get("cellId") or metadata.get("cell_id") or "")
+    cell = Cell(str(next(_ids)), number, header, in_document, title_of(code), code.lstrip().startswith("%%submit"))
     _running[header.get("msg_id", "")] = cell, 1
     _cells[cell.id] = cell
     if cell.cell_id:
@@ -71,6 +75,31 @@ def id_of_call() -> str:
     """For the origin of a task that is submitted now (`jupyterfut.client.origins`)."""
     cell = _here.get() or _latest
     return "" if cell is None else cell.id
+
+
+def title_of(code: str) -> str:
+    """What a cell is called in lists: its first line that says something, without comment signs, at most 80 characters.
+
+    >>> title_of(chr(10).join(["%%submit --name prepare", "# read", "df = read(path)"]))
+    'df = read(path)'
+    >>> title_of("# the whole cell is a comment"), title_of("%%submit")
+    ('the whole cell is a comment', '%%submit')
+    """
+    lines = [line.strip() for line in code.splitlines() if line.strip()]
+    said = [line for line in lines if not line.startswith(("#", "%%"))] or [line.lstrip("# ") for line in lines]
+    line = next(iter(said), "")
+    return line if len(line) <= _TITLE_CHARS else f"{line[: _TITLE_CHARS - 1]}…"
+
+
+_TITLE_CHARS = 80
+
+
+def facts(id: str) -> dict[str, Any] | None:  # noqa: A002  # that is what it is
+    """What a scheduler is told of a cell (`jupyterfut.client.origins`)."""
+    cell = _cells.get(id)
+    if cell is None:
+        return None
+    return {"cell": id, "cell_id": cell.cell_id, "number": cell.number, "title": cell.title, "submitted": cell.submitted}
 
 
 def find(id: str) -> Cell | None:  # noqa: A002  # that is what it is

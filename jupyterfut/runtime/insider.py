@@ -64,7 +64,7 @@ class InsiderDoor:
     def join(self, scheduler: Scheduler) -> None:
         """Say hello."""
         self._say = scheduler.add_insider(self)
-        self._say(ClientHello(ClientId(f"insider-{secrets.token_hex(8)}"), "insider", False))
+        self._say(ClientHello(ClientId(f"insider-{secrets.token_hex(8)}"), "insider", False, 0, {"viewer": True}))
 
     def leave(self) -> None:
         """Say goodbye."""

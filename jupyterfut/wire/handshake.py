@@ -23,7 +23,7 @@ from typing import Any
 from jupyterfut.errors import HandshakeError, ProtocolError, WrongToken
 
 MAGIC = b"jupyfut\n"
-PROTOCOL = 1
+PROTOCOL = 2
 """Changes with every change of frames or messages that older code would not understand."""
 
 NONCE_BYTES = 32

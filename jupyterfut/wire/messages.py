@@ -64,6 +64,7 @@ class ClientHello(NamedTuple):
     name: str
     resume: bool
     conversation: int = 0  #: the conversation to go on with; the next one, if it is over
+    info: dict[str, Any] = {}  #: `kernel`, `session`: the Jupyter kernel that it lives in, and its notebook; `viewer`: it only looks
 
 
 class Functions(NamedTuple):

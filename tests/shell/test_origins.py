@@ -54,3 +54,19 @@ def test_calls_that_follow_each_other_share_their_options():
     plain = origins.TaskOptions()
     assert marker.mark(plain) is marker.mark(plain)
     assert marker.mark(plain).origin == "client-1" and origins.Origins("").mark(plain).origin == ""
+
+
+def test_a_cell_is_introduced_once_to_each_client(monkeypatch):
+    monkeypatch.setattr(origins, "cell_of_call", lambda: "7")
+    monkeypatch.setattr(origins, "facts_of_cell", lambda cell: {"cell": cell})
+    told = []
+    marker = origins.Origins("client-1", told.append)
+    for options in (origins.TaskOptions(), origins.TaskOptions(priority=1), origins.TaskOptions()):
+        marker.mark(options)
+    assert told == [{"cell": "7"}]
+    marker.begin_again()
+    marker.mark(origins.TaskOptions())
+    assert told == [{"cell": "7"}] * 2
+    monkeypatch.setattr(origins, "facts_of_cell", lambda cell: None)  # a cell that the notebook layer has forgotten
+    monkeypatch.setattr(origins, "cell_of_call", lambda: "8")
+    assert marker.mark(origins.TaskOptions()).origin == "client-1/8" and len(told) == 2

@@ -148,7 +148,7 @@ def test_wrong_shapes_are_refused_by_name() -> None:
     assert "number of its kind" in refused([True])
     assert "WantKeys has 1 fields, not 2" in refused([5, [], []])
     assert "WantKeys.keys: a list of str expected" in refused([5, ["a", 1]])
-    assert "ClientHello.resume: bool expected, not int" in refused([1, "c", "n", 1, 0])
+    assert "ClientHello.resume: bool expected, not int" in refused([1, "c", "n", 1, 0, {}])
     assert "CancelTasks.attempts: 1 rows, where keys has 2" in refused([31, ["a", "b"], [1], False])
     assert "TasksDone.nbytes" in refused([41, ["a"], [1], [None], ["int"], ["3"], [0.1], {}])
     assert "TaskOptions has 7 fields" in refused([4, "f", [], [], [], [], [1]])

@@ -54,12 +54,13 @@ class ClientMachine:
 
     >>> machine = ClientMachine(ClientId("client-1"), "me")
     >>> machine.handle(ev.Connected(), 0.0)
-    [Send(peer=0, message=ClientHello(client='client-1', name='me', resume=False, conversation=0))]
+    [Send(peer=0, message=ClientHello(client='client-1', name='me', resume=False, conversation=0, info={}))]
     """
 
-    def __init__(self, client: ClientId, name: str, journal: BatchJournal | None = None) -> None:
+    def __init__(self, client: ClientId, name: str, journal: BatchJournal | None = None, info: dict[str, Any] | None = None) -> None:
         self.client = client
         self.name = name
+        self.info = info or {}  # as in `ClientHello`
         self.state = ClientState()
         self.journal = BatchJournal() if journal is None else journal
         self._handlers: dict[type, Callable[[Any, float], list[Any]]] = {
@@ -110,7 +111,7 @@ class ClientMachine:
     # --- the link
 
     def _on_connected(self, event: ev.Connected, now: float) -> list[Any]:
-        return [Send(SCHEDULER, ms.ClientHello(self.client, self.name, self.state.welcomed, self.state.conversation))]
+        return [Send(SCHEDULER, ms.ClientHello(self.client, self.name, self.state.welcomed, self.state.conversation, self.info))]
 
     def _read_welcome(self, message: ms.Welcome, now: float) -> list[Any]:
         state = self.state

@@ -17,6 +17,7 @@ from jupyterfut.core.journal import Journal
 from jupyterfut.core.scheduler import post
 from jupyterfut.core.scheduler.adaptive import Adaptation
 from jupyterfut.core.scheduler.cancelling import Cancelling
+from jupyterfut.core.scheduler.cells import Cells
 from jupyterfut.core.scheduler.coord import Coordination
 from jupyterfut.core.scheduler.dispatch import Dispatch
 from jupyterfut.core.scheduler.following import Following
@@ -70,6 +71,7 @@ class SchedulerMachine:
         self.cancelling = Cancelling(self.state, self.transitions)
         self.query.ops.update(self.cancelling.ops)
         self.query.ops.update(Recipes(self.state).ops)
+        self.query.ops.update(Cells(self.state).ops)
         self.notes = Notes(self.state)
         self.query.ops.update(self.notes.ops)
         self.observing = Observing(self.state)

@@ -158,6 +158,7 @@ class Members:
                 state.peers.pop(client.peer, None)
             self.forget_client(client)
         client = ClientState(hello.client, hello.name, peer, worker, hello.conversation + 1)
+        client.info = {name: value for name, value in hello.info.items() if type(value) in (str, bool)}
         state.clients[hello.client] = client
         if worker is None:
             state.peers[peer] = client

@@ -29,6 +29,7 @@ from jupyterfut.wire.messages import Failure, Message, TaskOptions
 from jupyterfut.wire.payload import Payload
 
 if TYPE_CHECKING:
+    from jupyterfut.core.scheduler.cells import Cell
     from jupyterfut.core.scheduler.parking import Parking
 
 RELEASED: Final = "released"
@@ -224,7 +225,7 @@ class WorkerState:
 class ClientState:
     """One client; `worker` is set for one that lives inside that worker's tasks."""
 
-    __slots__ = ("alone", "away_until", "conversation", "functions", "id", "name", "outbox", "peer", "wanted", "worker")
+    __slots__ = ("alone", "away_until", "conversation", "functions", "id", "info", "name", "outbox", "peer", "wanted", "worker")
 
     def __init__(self, client_id: ClientId, name: str, peer: PeerId, worker: WorkerState | None, conversation: int) -> None:
         self.id = client_id
@@ -237,6 +238,7 @@ class ClientState:
         self.functions: dict[FunctionState, None] = {}
         self.away_until: float | None = None  # the link is down; the lease ends then
         self.conversation = conversation  # as the client counts them, once it has heard of this one
+        self.info: dict[str, Any] = {}  # as in `ClientHello`
 
     def __repr__(self) -> str:
         return f"<Client {self.id}>"
@@ -250,9 +252,9 @@ class State:
     """Everything. Changed by `transitions`, `dispatch`, `members` and `machine`; read by all; shown to others by `query` only."""
 
     __slots__ = (
-        "attempts", "away", "clients", "config", "crowded", "dirty", "epoch_s", "functions", "idle", "interrupting", "journal", "next_seq", "now",
-        "open_threads", "parked", "peers", "ready", "restricted", "retained_bytes", "roomy", "tasks", "topics", "touched", "workers",
-        "workers_by_name",
+        "attempts", "away", "cells", "clients", "config", "crowded", "dirty", "epoch_s", "functions", "idle", "interrupting", "journal",
+        "next_seq", "now", "open_threads", "parked", "peers", "ready", "restricted", "retained_bytes", "roomy", "tasks", "topics",
+        "touched", "workers", "workers_by_name",
     )  # fmt: skip
 
     parked: Parking  # requests that wait for their answer; made by the machine
@@ -270,6 +272,7 @@ class State:
         self.peers: dict[PeerId, WorkerState | ClientState | None] = {}  # None: a nanny
         self.away: dict[ClientState, None] = {}  # clients whose link is down
         self.topics: dict[str, dict[ClientState, None]] = {}  # who has subscribed to notices
+        self.cells: dict[str, Cell] = {}  # by origin: the notebook cells that have submitted tasks lately (`cells`)
         self.attempts = 0
         self.next_seq = 0
         self.retained_bytes = 0
