@@ -92,7 +92,7 @@ def test_another_version(caplog: pytest.LogCaptureFixture) -> None:
             reader, writer = await asyncio.open_connection(*parse_address(listener.address)[1:])
             stranger = Handshake(connecting=True, token="secret", hello={"jupyterfut": "99.1"}, nonce=bytes(32), protocol=99)
             writer.write(stranger.start())
-            with pytest.raises(HandshakeError, match="speaks protocol 1, here it is protocol 99: install the same version"):
+            with pytest.raises(HandshakeError, match="speaks protocol 2, here it is protocol 99: install the same version"):
                 while data := await reader.read(1000):
                     writer.write(stranger.received(data))
             writer.write(stranger.last_words)
