@@ -18,7 +18,7 @@ from jupyterfut.comm import Security
 from jupyterfut.comm.addresses import parse_address
 from jupyterfut.errors import ConnectionFailed, HandshakeError, WrongToken
 from jupyterfut.wire.framing import HEADER, MAGIC, FrameLimits
-from jupyterfut.wire.handshake import Handshake
+from jupyterfut.wire.handshake import PROTOCOL, Handshake
 from jupyterfut.wire.messages import GetData, WantKeys
 
 TOKEN = Security(token="secret")
@@ -92,7 +92,7 @@ def test_another_version(caplog: pytest.LogCaptureFixture) -> None:
             reader, writer = await asyncio.open_connection(*parse_address(listener.address)[1:])
             stranger = Handshake(connecting=True, token="secret", hello={"jupyterfut": "99.1"}, nonce=bytes(32), protocol=99)
             writer.write(stranger.start())
-            with pytest.raises(HandshakeError, match="speaks protocol 2, here it is protocol 99: install the same version"):
+            with pytest.raises(HandshakeError, match=f"speaks protocol {PROTOCOL}, here it is protocol 99: install the same version"):
                 while data := await reader.read(1000):
                     writer.write(stranger.received(data))
             writer.write(stranger.last_words)
@@ -103,7 +103,7 @@ def test_another_version(caplog: pytest.LogCaptureFixture) -> None:
     asyncio.run(story())
     assert len(caplog.records) == 1
     assert "jupyterfut 99.1" in caplog.text
-    assert "speaks protocol 99, here it is protocol 1" in caplog.text
+    assert f"speaks protocol 99, here it is protocol {PROTOCOL}" in caplog.text
 
 
 def test_silence_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
