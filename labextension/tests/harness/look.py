@@ -9,11 +9,16 @@ from __future__ import annotations
 import argparse
 import os
 import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import urlencode
 
 LABEXTENSION = Path(__file__).resolve().parents[2]
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync")
+
+
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
 
 
 def main() -> None:
@@ -36,8 +41,8 @@ def main() -> None:
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=list(FLAGS))
         page = chromium.new_page(viewport={"width": width, "height": height})
-        page.on("pageerror", lambda error: print("page:", error))
-        page.on("console", lambda message: print("console:", message.text) if message.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: say(f"page: {error}"))
+        page.on("console", lambda message: say(f"console: {message.text}") if message.type in ("error", "warning") else None)
         for theme in args.themes.split(","):
             query = {"pane": args.pane, "theme": theme, "still": "1", "now": "1795000000"} | dict(word.split("=", 1) for word in args.words)
             page.goto(f"file://{args.build}/index.html?{urlencode(query)}")
@@ -48,7 +53,7 @@ def main() -> None:
                 page.wait_for_timeout(300)
             path = args.out / f"{args.pane.replace(',', '+')}{args.tag}-{theme}.png"
             page.screenshot(path=path)
-            print(path)
+            say(str(path))
         chromium.close()
 
 
