@@ -11,7 +11,7 @@ Who says what:
     scheduler -> client      Welcome KeysReady KeysFailed KeysCancelled KeysLost KeysPending Notices Delivery Reply
     scheduler -> worker      Welcome Functions ForgetFunctions Compute CancelTasks StealTasks ReleaseData Replicate Plugins Observe Reply
     worker    -> scheduler   WorkerHello TasksDone TasksFailed TasksReturned StealAnswer TaskBlocked TaskUnblocked
-                             ReplicasAdded ReplicasFailed AddData Heartbeat AsClient Notify Reply Goodbye
+                             ReplicasAdded ReplicasFailed AddData Heartbeat AsClient Notify Ran Sampled Logged Reply Goodbye
     nanny     -> scheduler   NannyHello WorkerDied Reply        scheduler -> nanny   Request
     anyone    -> a data server   MemoryRead GetData DataTaken PutData Request ActorCalls Taken Published
     data server -> anyone        MemoryRead DataSent DataStored Reply ActorAnswers
@@ -263,6 +263,11 @@ class Observe(NamedTuple):
 
     loggers: dict[str, float]  #: records of these loggers ("" is the root), from these levels on: they come as notices on the topic "log"
     tasks: bool  #: keep rows of the tasks that end, for whoever asks (`task_stream`, at the data server)
+    stream_s: float = 0.0  #: tell so often what has run, with `Ran`, while something does. 0: do not; so it is with what follows
+    grain_s: float = 0.0  #: calls shorter than this that follow each other are told together
+    profile_s: float = 0.0  #: tell so often where the threads have been, with `Sampled`
+    log_level: int = 0  #: tell log lines from this level on, with `Logged`
+    beat_s: float = 0.0  #: say so often, with `Heartbeat`, how it is
 
 
 class ReleaseData(NamedTuple):
@@ -379,9 +384,49 @@ class AddData(NamedTuple):
 
 
 class Heartbeat(NamedTuple):
-    """The peer lives. `metrics`: cpu (share of a core), memory_bytes, managed_bytes, spilled_bytes, executing, ready."""
+    """The peer lives. `metrics`, of a worker: cpu (of its process; 1 is one core), memory_bytes (of its process), managed_bytes (results that it has,
+    those on disk included), spilled_bytes (on disk), received_bytes_s and sent_bytes_s (from and to other workers and clients, a second, since the
+    last one), executing, ready (not started), paused (1: it has too little memory, and runs one task at a time)."""
 
     metrics: dict[str, float]
+
+
+class Ran(NamedTuple):
+    """What has run on this worker since the last of these: rows, of which one may stand for many short calls, in the order of each lane. A row with a
+    count of 0 has not ended: all that have been running for long stand in each message. Times are seconds by a clock that only this worker knows."""
+
+    now: float  #: by this clock, when it is said
+    dropped: int  #: rows that were too many
+    threads: list[int]  #: lanes: threads from 0 on; negative: transfers, reads and writes
+    names: list[str]  #: functions
+    kinds: list[int]  #: 0 compute, 1 transfer, 2 disk
+    starts: list[float]
+    stops: list[float]
+    busy_s: list[float]  #: for how long something ran, between start and stop
+    counts: list[int]
+    erred: list[int]
+    nbytes: list[int]  #: of results, or of what was moved
+    keys: list[str]  #: "" for a row of many
+
+
+class Sampled(NamedTuple):
+    """Where this worker's threads have been since the last of these, as trees of frames in columns, parents first."""
+
+    interval_s: float  #: between two samples of a thread
+    frames: list[Any]  #: [name, file, line] each
+    trees: dict[str, Any]  #: a function's name -> [depths, places in `frames`, counts]; depth 0 is the sum of its samples and no frame (-1)
+
+
+class Logged(NamedTuple):
+    """Log lines of this worker. Times are seconds by the clock of `Ran`."""
+
+    now: float
+    dropped: int  #: lines that were too many
+    times: list[float]
+    levels: list[int]
+    loggers: list[str]
+    texts: list[str]
+    keys: list[str]  #: the tasks that said it, or ""
 
 
 class AsClient(NamedTuple):
@@ -493,7 +538,7 @@ KINDS: dict[int, type[tuple[Any, ...]]] = {
     20: Welcome, 21: KeysReady, 22: KeysFailed, 23: KeysCancelled, 24: KeysLost, 25: KeysPending, 26: Notices, 27: Delivery,
     30: Compute, 31: CancelTasks, 32: StealTasks, 33: ReleaseData, 34: Replicate, 36: Plugins, 37: Observe,
     40: WorkerHello, 41: TasksDone, 42: TasksFailed, 43: TasksReturned, 44: StealAnswer, 45: TaskBlocked, 46: TaskUnblocked, 47: ReplicasAdded,
-    48: AddData, 49: Heartbeat, 50: AsClient, 51: ReplicasFailed,
+    48: AddData, 49: Heartbeat, 50: AsClient, 51: ReplicasFailed, 52: Ran, 53: Sampled, 54: Logged,
     60: NannyHello, 61: WorkerDied,
     70: GetData, 71: DataSent, 72: PutData, 73: DataStored, 74: MemoryRead, 75: DataTaken, 76: ActorCalls, 77: ActorAnswers,
     78: Published,

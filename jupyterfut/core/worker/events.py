@@ -260,10 +260,15 @@ class Fetch(NamedTuple):
 
 
 class Watch(NamedTuple):
-    """From now on hand over records of these loggers, from these levels on, and keep rows of the tasks that end; nothing else of this kind."""
+    """From now on hand over records of these loggers, from these levels on, keep rows of the tasks that end, and tell what `Observe` says; nothing else
+    of this kind."""
 
     loggers: dict[str, float]
     tasks: bool
+    stream_s: float = 0.0
+    grain_s: float = 0.0
+    profile_s: float = 0.0
+    log_level: int = 0
 
 
 class AnswerPut(NamedTuple):

@@ -17,12 +17,13 @@ LinkState = Literal["idle", "connecting", "backing off", "greeting", "up", "ende
 class Link:
     """State of the stream, and the times at which the machine wants to be woken for it."""
 
-    __slots__ = ("beat_at", "down_since", "failures", "heartbeat_s", "retry_at", "settings", "state")
+    __slots__ = ("beat_at", "beat_s", "down_since", "failures", "heartbeat_s", "retry_at", "settings", "state")
 
     def __init__(self, settings: WorkerSettings) -> None:
         self.settings = settings
         self.state: LinkState = "idle"
         self.heartbeat_s = settings.heartbeat_s
+        self.beat_s = settings.heartbeat_s  #: more often than that while somebody looks
         self.failures = 0
         self.retry_at: float | None = None
         self.beat_at: float | None = None
@@ -50,8 +51,14 @@ class Link:
         self.state = "up"
         self.failures = 0
         self.down_since = None
-        self.heartbeat_s = heartbeat_s
+        self.heartbeat_s = self.beat_s = heartbeat_s
         self.beat_at = now + heartbeat_s
+
+    def watched(self, now: float, beat_s: float) -> None:
+        """Somebody looks, and wants a heartbeat so often; 0: as the scheduler said in its welcome. The first one comes at once."""
+        before, self.beat_s = self.beat_s, min(self.heartbeat_s, beat_s or self.heartbeat_s)
+        if self.beat_s < before and self.beat_at is not None:
+            self.beat_at = now
 
     def failed(self, now: float) -> bool:
         """Nobody answered. Returns False when it is time to give up."""

@@ -245,7 +245,7 @@ class WorkerMachine:
             link.connecting(now)
             self.effects.append(Connect())
         if link.beat_at is not None and now >= link.beat_at:
-            link.beat_at = now + link.heartbeat_s
+            link.beat_at = now + link.beat_s
             self.effects.append(Beat(self.metrics()))
         self.effects += self.fetches.start(now)
 
@@ -267,7 +267,7 @@ class WorkerMachine:
         self.clients.clear()
         if self.observed:
             self.observed = False
-            self.effects.append(Watch({}, False))
+            self.effects.append(_NOTHING)
 
     # --- what the scheduler asks
 
@@ -381,8 +381,10 @@ class WorkerMachine:
         return copied
 
     def _on_observe(self, message: Observe, now: float) -> None:
-        self.observed = bool(message.loggers or message.tasks)
-        self.effects.append(Watch(message.loggers, message.tasks))
+        watch = Watch(*message[: len(Watch._fields)])
+        self.observed = watch != _NOTHING
+        self.link.watched(now, message.beat_s)
+        self.effects.append(watch)
 
     def _on_reply(self, message: Reply, now: float) -> None:
         token = self.puts.pop(message.id, None)
@@ -584,6 +586,9 @@ class WorkerMachine:
             for key in keys:
                 self.memory.remove(key)
             self.effects.append(Drop(keys))
+
+
+_NOTHING = Watch({}, False)
 
 
 def _tried(exhausted: list[Wanted]) -> dict[Key, list[Address]]:
