@@ -1,4 +1,4 @@
-"""`jupyterfut cluster list|stop`: the clusters of this user on this machine, whatever started them."""
+"""`jupyterfut cluster start|list|stop`: the clusters of this user on this machine, whatever started them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import json
 import time
 
+from jupyterfut.cli import cluster_start
 from jupyterfut.deploy import registry
 from jupyterfut.runtime.connections import ConnectionInfo
 
@@ -14,6 +15,7 @@ def main(arguments: list[str]) -> int:
     """Run the command. Exit code 1 when a cluster to stop is not found."""
     parser = argparse.ArgumentParser("jupyterfut cluster", description="The clusters that run on this machine.")
     commands = parser.add_subparsers(dest="command", required=True)
+    cluster_start.add_to(commands)
     listing = commands.add_parser("list", help="list them")
     listing.add_argument("--json", action="store_true", help="as JSON, without tokens")
     stopping = commands.add_parser("stop", help="stop one, or all")
@@ -21,6 +23,8 @@ def main(arguments: list[str]) -> int:
     which.add_argument("name", nargs="?", help="the cluster's name, or its scheduler's address")
     which.add_argument("--all", action="store_true", help="stop every cluster of this user on this machine")
     args = parser.parse_args(arguments)
+    if args.command == "start":
+        return cluster_start.run(args)
     if args.command == "list":
         return _list(as_json=args.json)
     return _stop(registry.clusters() if args.all else [_named(args.name)])
@@ -36,7 +40,7 @@ def _named(name: str) -> ConnectionInfo:
 def _list(*, as_json: bool) -> int:
     clusters = registry.clusters()
     if as_json:
-        shown = ("name", "address", "pid", "started", "kernel_id", "dashboard", "detached", "path")
+        shown = ("name", "address", "pid", "started", "kernel_id", "detached", "path")  # the dashboard's link has a token in it
         print(json.dumps([{field: getattr(info, field) for field in shown} for info in clusters], indent=1))
         return 0
     if not clusters:

@@ -71,6 +71,10 @@ class Cluster:
         """`close`, on the cluster's loop."""
         raise TypeError(f"{type(self).__name__} does not say how it ends")
 
+    async def finished(self) -> None:
+        """Return when the cluster has ended, by whomever: `close`, a client's `shutdown()`, a kill. From the cluster's loop."""
+        raise TypeError(f"{type(self).__name__} does not say when it ends")
+
     async def end_async(self) -> None:
         """`close`, from any event loop: a client's, which has its own."""
         if self._loop_thread is None or self._loop_thread.in_loop_thread:

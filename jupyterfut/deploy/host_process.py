@@ -76,6 +76,11 @@ class HostProcess:
         self._attach()
         await asyncio.shield(self._ready)
 
+    async def finished(self) -> None:
+        """Return when the child is gone."""
+        self._attach()
+        await self._gone.wait()
+
     async def scale(self, n: int, timeout_s: float | None) -> None:
         """Wait until there are `n` workers."""
         await self._ask({"op": "scale", "n": n, "timeout_s": timeout_s})

@@ -79,6 +79,12 @@ class InProcess:
         if not self._next_number:
             await self.start(self._n_workers)
 
+    async def finished(self) -> None:
+        """Return when the scheduler is closed, by whomever."""
+        await self.listening()
+        assert self._scheduler is not None
+        await self._scheduler.finished()
+
     async def scale(self, n: int, timeout_s: float | None) -> None:
         """Start or retire workers until there are `n`."""
         await self.listening()

@@ -223,6 +223,18 @@ class LocalCluster(Cluster):
             connections.forget_token(self._part.address)
         self._status = "closed"
 
+    async def finished(self) -> None:
+        """Return when the cluster has ended, by whomever: `close`, a client's `shutdown()`, a kill. From the cluster's loop."""
+        await self._part.finished()
+
+    def leave(self) -> None:
+        """Let a detached cluster go on by itself: this object has no more to do with it, and counts as closed. From the cluster's loop."""
+        if not self.detached or not isinstance(self._part, HostProcess):
+            raise ConfigError(f"the cluster {self.name!r} is not detached: it ends with its owner")
+        self._let_go.detach()
+        self._part.leave()
+        self._status = "closed"
+
     def close(self) -> Any:
         """End the cluster: workers, scheduler, and everything started for them. Idempotent. Blocks, or returns an awaitable when `asynchronous`."""
         if self._loop_thread is None:

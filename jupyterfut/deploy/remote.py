@@ -116,7 +116,7 @@ class RemoteProcess:
         assert process.stdout is not None
         assert process.stderr is not None
         self._lines = child.LineReader(child.take_fd(process.stdout), self._on_line, lambda: None, loop)
-        self._errors = _TextReader(child.take_fd(process.stderr), self._on_words, loop)
+        self._errors = TextReader(child.take_fd(process.stderr), self._on_words, loop)
         self._watch = ProcessWatch(process, self._on_exit, loop)
         self._say(settings)
 
@@ -140,6 +140,10 @@ class RemoteProcess:
             self._say({"op": "close"})
             self._close_stdin()
             self._timer = asyncio.get_running_loop().call_later(self._close_timeout_s, self.process.kill)
+        await self._gone.wait()
+
+    async def finished(self) -> None:
+        """Return when it is gone."""
         await self._gone.wait()
 
     def let_go(self) -> None:
@@ -222,8 +226,8 @@ class RemoteProcess:
             self.process.stdin.close()
 
 
-class _TextReader:
-    """Lines of text from a pipe, on an event loop."""
+class TextReader:
+    """Lines of text from a pipe, on an event loop; the pipe is the reader's from then on."""
 
     def __init__(self, fd: int, on_line: Callable[[str], object], loop: asyncio.AbstractEventLoop) -> None:
         self._fd = fd
@@ -237,7 +241,7 @@ class _TextReader:
         """The writer has ended: take what it had still written, and close. Idempotent."""
         while self._fd >= 0 and self._readable():
             pass
-        self._close()
+        self.close()
 
     def _readable(self) -> bool:
         try:
@@ -245,14 +249,15 @@ class _TextReader:
         except BlockingIOError:
             return False
         if not chunk:
-            self._close()
+            self.close()
             return False
         *lines, self._buffer = (self._buffer + chunk).split(b"\n")
         for line in lines:
             self._on_line(line.decode(errors="replace").rstrip("\r"))
         return True
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Read no more. Idempotent."""
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
             self._loop.remove_reader(fd)

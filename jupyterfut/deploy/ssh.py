@@ -175,6 +175,11 @@ class SSHCluster(Cluster):
             connections.forget_token(self._address)
         self._status = "closed"
 
+    async def finished(self) -> None:
+        """Return when the cluster has ended, by whomever: `close`, a client's `shutdown()`, a kill, a broken connection. From the cluster's loop."""
+        await self.listening()
+        await self._processes[0].finished()
+
     def close(self) -> Any:
         """End the cluster: workers, scheduler, and the connections. Idempotent. Blocks, or returns an awaitable when `asynchronous`."""
         if self._loop_thread is None:

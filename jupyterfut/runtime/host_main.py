@@ -68,7 +68,7 @@ def main() -> int:
     except OSError as error:
         parent.report({"event": "failed", "error": f"cannot listen on {settings['host']}:{settings['port']}: {error.strerror or error}"})
         return 1
-    log = _log_to_file(settings["name"]) if settings["detached"] else None
+    log = log_to_file(settings["name"]) if settings["detached"] else None
     address = interfaces.join("tls" if settings["tls"] else "tcp", interfaces.reachable_host(settings["host"]), listener.getsockname()[1])
     specs = [_spec(settings, address, str(number)) for number in range(settings["n_workers"])]
     workers = [worker_process.spawn_worker(spec) for spec in specs]
@@ -85,7 +85,7 @@ def _bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _log_to_file(name: str) -> str:
+def log_to_file(name: str) -> str:
     """A detached cluster outlives its terminal: what it and its workers print goes to a file beside the connection file. Returns its path."""
     from jupyterfut.runtime import connections
 
