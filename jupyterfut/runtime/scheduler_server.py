@@ -25,6 +25,7 @@ from jupyterfut.core.scheduler import SchedulerConfig, SchedulerMachine
 from jupyterfut.core.scheduler.state import ClientState, TaskState, WorkerState
 from jupyterfut.ids import Address, ClientId, Key, PeerId
 from jupyterfut.runtime import connections, interfaces, logs
+from jupyterfut.runtime.gauges import Gauges
 from jupyterfut.runtime.insider import InsiderDoor
 from jupyterfut.runtime.nanny_admin import Answer, NannyDoor
 from jupyterfut.runtime.peer import Link, accept
@@ -77,6 +78,8 @@ class Scheduler:
         self._where = (host, port, sock)
         self._links: dict[PeerId, Link | NannyDoor | InsiderDoor] = {}
         self._clients: dict[ClientId, PeerId] = {}  # those with a resumable link
+        self._gauges = Gauges(self._links)
+        self._gauges.serve(self.machine.panes, lambda: "cluster_scale" in self.admin.ops)
         self._next_peer = 1
         self._wake: asyncio.TimerHandle | None = None
         self._wake_at = 0.0
@@ -184,6 +187,7 @@ class Scheduler:
     def _on_messages(self, peer: PeerId, messages: list[Message]) -> None:
         handle = self.machine.handle
         now = self._loop.time()
+        self._gauges.received += len(messages)
         for message in messages:
             if peer not in self._links:
                 return
@@ -294,6 +298,7 @@ class Scheduler:
                 self._close_peer(effect)  # type: ignore[arg-type]  # as above
             else:
                 self._log(effect)  # type: ignore[arg-type]  # as above
+        self._gauges.sent += len(told)
         for link in told:  # before the next message is handled, and the timer asked for: meanwhile they can begin
             link.hurry()
 
@@ -318,6 +323,7 @@ class Scheduler:
 
     def _tick(self) -> None:
         self._wake = None
+        self._gauges.lag_s = max(0.0, self._loop.time() - self._wake_at)
         self._handle(Tick())
 
 

@@ -218,6 +218,7 @@ def finish_many(state: State, transitions: Transitions, worker: WorkerState, mes
         if not (task.wanted_by or task.waiters or task.held):
             recommendations.append((task, RELEASED))
     state.retained_bytes = retained
+    state.done += len(message.keys) - len(stale)
     worker.nbytes += nbytes_sum
     worker.occupancy_s = worker.occupancy_s - released_s if processing else 0.0
     if not processing:

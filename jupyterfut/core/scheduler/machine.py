@@ -27,6 +27,7 @@ from jupyterfut.core.scheduler.nannies import Nannies
 from jupyterfut.core.scheduler.notebooks import Notebooks
 from jupyterfut.core.scheduler.notes import Notes
 from jupyterfut.core.scheduler.observing import Observing
+from jupyterfut.core.scheduler.panes.watching import Watching
 from jupyterfut.core.scheduler.parking import Parking
 from jupyterfut.core.scheduler.plugins import Plugins
 from jupyterfut.core.scheduler.query import Query
@@ -52,6 +53,7 @@ from jupyterfut.core.scheduler.state import (
 from jupyterfut.core.scheduler.transitions import Recommendations, Transitions, lacked_input
 from jupyterfut.ids import Key, PeerId
 from jupyterfut.wire import messages as m
+from jupyterfut.wire.panes import TOPIC_PREFIX
 
 REBALANCE_S = 0.005
 """How often to look, while a worker idles and another has more than it can run."""
@@ -99,6 +101,8 @@ class SchedulerMachine:
         self.members.on_gone = self._gone
         self.adaptation = Adaptation(self.state)
         self.query.ops.update(self.adaptation.ops)
+        self.panes = Watching(self)
+        self.query.ops.update(self.panes.ops)
         self._rebalance_at: float | None = None
         self._balance_not_before = 0.0
         self._look_at = 0.0  # when to look next whether all workers live
@@ -211,6 +215,8 @@ class SchedulerMachine:
                 at = deadline
         if self.adaptation.look_at is not None and (at is None or self.adaptation.look_at < at):
             at = self.adaptation.look_at
+        if self.panes.due is not None and (at is None or self.panes.due < at):
+            at = self.panes.due
         deadline = self.notebooks.next_deadline()
         if deadline is not None and (at is None or deadline < at):
             at = deadline
@@ -236,6 +242,8 @@ class SchedulerMachine:
                 self._end_client(client)
         self.notebooks.expire(self._effects)
         state.parked.expire()
+        if self.panes.due is not None and now >= self.panes.due:
+            self.panes.advance()
 
     def _end_client(self, client: ClientState) -> None:
         """It is away, and will not come back."""
@@ -246,6 +254,7 @@ class SchedulerMachine:
         self.observing.client_left(client)
         self.following.client_left(client)
         self.notebooks.client_left(client)
+        self.panes.client_left(client)
 
     def _received(self, peer: PeerId, message: m.Message) -> None:
         state = self.state
@@ -302,7 +311,10 @@ class SchedulerMachine:
 
     def _notify(self, member: ClientState | WorkerState, message: m.Notify) -> None:
         for topic, value in zip(message.topics, message.values, strict=True):
-            self.notes.notify(member, topic, value, self._effects)
+            if type(member) is WorkerState and topic.startswith(TOPIC_PREFIX):
+                self.panes.heard(member, topic, value)
+            else:
+                self.notes.notify(member, topic, value, self._effects)
 
     def _abandon(self, client: ClientState, message: m.Abandon) -> None:
         self.state.parked.abandon(client, message.ids)
@@ -593,10 +605,12 @@ class SchedulerMachine:
     def _worker_joined(self, worker: WorkerState) -> None:
         self.plugins.joined(worker)
         self.roster.seen(worker)
+        self.panes.worker_came(worker)
 
     def _worker_left(self, worker: WorkerState) -> None:
         self.plugins.left(worker)
         self.roster.left(worker)
+        self.panes.worker_left(worker)
 
     def _as_client(self, worker: WorkerState, message: m.AsClient) -> None:
         inner = message.message

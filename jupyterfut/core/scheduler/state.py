@@ -252,7 +252,7 @@ class State:
     """Everything. Changed by `transitions`, `dispatch`, `members` and `machine`; read by all; shown to others by `query` only."""
 
     __slots__ = (
-        "attempts", "away", "cells", "clients", "config", "crowded", "dirty", "epoch_s", "functions", "idle", "interrupting", "journal",
+        "attempts", "away", "cells", "clients", "config", "crowded", "dirty", "done", "epoch_s", "functions", "idle", "interrupting", "journal",
         "next_seq", "now", "open_threads", "parked", "peers", "ready", "restricted", "retained_bytes", "roomy", "tasks", "topics",
         "touched", "workers", "workers_by_name",
     )  # fmt: skip
@@ -274,6 +274,7 @@ class State:
         self.topics: dict[str, dict[ClientState, None]] = {}  # who has subscribed to notices
         self.cells: dict[str, Cell] = {}  # by origin: the notebook cells that have submitted tasks lately (`cells`)
         self.attempts = 0
+        self.done = 0  # tasks that have finished, well or not, since the scheduler began
         self.next_seq = 0
         self.retained_bytes = 0
         self.interrupting = False  # what is taken from workers now shall stop, even if it runs
