@@ -2,7 +2,7 @@
 
 A viewer watches topics (`watch`); the scheduler tells it of each at a bounded rate, as notices on `pane:<topic>` with one of these dictionaries. They
 are plain data: MessagePack between scheduler and viewer, JSON from there to the page. The TypeScript types of the front end are generated from this
-module (`labextension/types.py`), so there is one description, and a check that both agree.
+module (`labextension/snapshots.py`), so there is one description, and a check that both agree.
 
 Conventions: times are seconds since 1970 by the scheduler's clock (`at`: when the snapshot was taken), durations end in `_s`, sizes are bytes, shares
 are of 1. Lists that stand side by side in one dictionary (columns) have equal lengths. A dictionary with `reset` carries what is new since the last

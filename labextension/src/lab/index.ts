@@ -1,0 +1,8 @@
+/**
+ * The JupyterLab extension: its plugins.
+ */
+import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
+
+const plugins: JupyterFrontEndPlugin<unknown>[] = [];
+
+export default plugins;
