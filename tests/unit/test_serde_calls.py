@@ -22,6 +22,9 @@ class Fut:
     def __init__(self, key: Any) -> None:
         self.key = key
 
+    def __repr__(self) -> str:
+        return f"Fut({self.key!r})"  # in the tests' names, which are to be the same in each process
+
     def __reduce__(self) -> Any:
         found(self.key)
         return Fut, (self.key,)
