@@ -216,10 +216,10 @@ class Viewer:
     async def _hang_up(self) -> None:
         """This line is over."""
         line, self._line = self._line, None
-        self._welcomed.clear()
         if self.state == "closed":
             self._requests.fail(ClosedError("the viewer was closed"))
         else:
+            self._welcomed.clear()
             self._requests.fail(ConnectionFailed("the connection to the scheduler is lost"))
         if line is None:
             return
