@@ -249,7 +249,7 @@ def test_who_looks_at_nothing_leaves_the_cluster(monkeypatch: pytest.MonkeyPatch
 
     async def story() -> None:
         clusters = FakeClusters()
-        async with opened(clusters) as (page, browser):
+        async with opened(clusters) as (page, _browser):
             watch(page, workers={})
             watch(page)
             (viewer,) = clusters.viewers
