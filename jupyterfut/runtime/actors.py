@@ -30,8 +30,9 @@ from typing import TYPE_CHECKING, Any
 
 from jupyterfut.comm import Stream
 from jupyterfut.core.worker.events import Call
+from jupyterfut.core.worker.stream import Row
 from jupyterfut.errors import JupyterfutError, SerializationError
-from jupyterfut.ids import Attempt, Key
+from jupyterfut.ids import Attempt, FunctionId, Key
 from jupyterfut.runtime.context import Desk, TaskContext, here, in_coroutine, started_from
 from jupyterfut.serde import dumps_result, failure_from_exception, loads_call
 from jupyterfut.serde.calls import local_call
@@ -81,6 +82,7 @@ class ActorHost:
         self.name = name
         self.local = local
         self.hosted: dict[Key, Hosted] = {}
+        self.rows: deque[Row] | None = None  #: of calls that ended, when somebody wants them
         self.newborn: dict[int, tuple[Payload, Hosted]] = {}  #: by the id of their description: the machine has not said whether they are wanted
         self._outcomes: deque[Errand] = deque()
         self._asleep = True  # nobody has called for `_report` yet
@@ -412,6 +414,10 @@ class Hosted:
                 call.origin = self._context.origin = errand.origin
                 desk.start = perf_counter()
                 run(errand)
+                rows = self._host.rows
+                if rows is not None and errand.args is not None:
+                    name = f"{self._class.__name__}.{errand.name}"
+                    rows.append(("actor", self.key, desk.start, perf_counter(), threading.get_ident(), "", 0, errand.failure is None, name))
                 call.origin = ""  # what is written below Python is not this one's while it does nothing
                 del errand  # what came with a call must not stay until the next one
         finally:
@@ -508,6 +514,7 @@ def _call_named(key: Key, attempt: Attempt) -> Call:
     call = Call()
     call.key = key
     call.attempt = attempt
+    call.function = FunctionId("")
     call.origin = ""
     return call
 

@@ -38,7 +38,7 @@ from jupyterfut.wire.messages import (
     Request,
     Taken,
 )
-from jupyterfut.wire.payload import Local, Payload
+from jupyterfut.wire.payload import Local, Payload, payload_nbytes
 
 logger = logging.getLogger("jupyterfut.worker")
 
@@ -68,6 +68,8 @@ class DataServer:
         self._sharing = Sharing(0 if local else shared_bytes)
         self._streams: dict[Stream, _Asker] = {}
         self._actors: ActorHost | None = None
+        self.received_bytes = 0  #: of values that crossed a border between processes, so far
+        self.sent_bytes = 0
         self._puts: dict[int, tuple[Stream, int]] = {}  # token -> who waits, and for the answer to which message
         self._next_token = 1
         self._jobs: set[asyncio.Task[None]] = set()  # that read from disk, copy, or answer a `Request`
@@ -152,6 +154,8 @@ class DataServer:
             text = "the data went away, or could not be opened, before it was stored"
             stream.send([DataStored(message.id, Failure("LostData", text, None, "", message.keys[payloads.index(None)]))])
             return True
+        if not self._local:
+            self.received_bytes += sum(map(payload_nbytes, whole))
         token = self._next_token
         self._next_token += 1
         self._puts[token] = (stream, message.id)
@@ -200,6 +204,8 @@ class DataServer:
         asker = self._streams.get(stream)
         if asker is None:
             return
+        if not self._local:
+            self.sent_bytes += sum(map(payload_nbytes, answer.payloads))
         payloads, shared = asker.neighbour.pack(answer.payloads)
         if shared:
             asker.sent[answer.id] = answer.payloads

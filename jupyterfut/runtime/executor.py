@@ -25,10 +25,10 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from jupyterfut.core.worker.events import Blocked, Call, Unblocked
+from jupyterfut.core.worker.stream import Row
 from jupyterfut.errors import Reschedule, SerializationError, TaskInterrupted
 from jupyterfut.ids import Attempt, FunctionId, Key
 from jupyterfut.runtime.context import Desk, TaskContext, here, in_coroutine, started_from
-from jupyterfut.runtime.observer import Row
 from jupyterfut.runtime.profiler import Profiler
 from jupyterfut.runtime.store import Store, ValueLost
 from jupyterfut.serde import dumps_result, failure_from_exception, forget_function, loads, loads_call, loads_function, sizeof, type_name
@@ -78,10 +78,11 @@ class Unrun:
 class Function:
     """A function that calls name. It is unpickled by the first thread that needs it."""
 
-    __slots__ = ("payload", "target")
+    __slots__ = ("name", "payload", "target")
 
-    def __init__(self, payload: Payload) -> None:
+    def __init__(self, payload: Payload, name: str) -> None:
         self.payload = payload
+        self.name = name
         self.target: Callable[..., Any] | None = None
 
 
@@ -137,9 +138,19 @@ class Executor:
 
     # --- for the worker's loop
 
-    def learn(self, ids: list[FunctionId], payloads: list[Payload]) -> None:
+    def learn(self, ids: list[FunctionId], payloads: list[Payload], names: list[str]) -> None:
         """Calls that come may name these functions."""
-        self._functions.update(zip(ids, map(Function, payloads), strict=True))
+        self._functions.update(zip(ids, map(Function, payloads, names), strict=True))
+
+    def name_of(self, call: Call) -> str:
+        """The name of the function that a call calls, as people know it; "" if it is not known any more. From any thread."""
+        function = self._functions.get(call.function)
+        return "" if function is None else function.name
+
+    def running(self, before: float) -> list[tuple[str, float, int, str]]:
+        """The calls that have been running since before this time (of `perf_counter`): (key, start, thread, function's name)."""
+        calls = [(desk.call, desk.start, ident) for ident, desk in list(self.desks.items())]
+        return [(call.key, start, ident, self.name_of(call)) for call, start, ident in calls if call is not None and start < before]
 
     def forget(self, ids: list[FunctionId]) -> None:
         """No call that comes names these functions."""
@@ -420,10 +431,10 @@ class Executor:
             stop = perf_counter()
             outcome = Raised(call.key, call.attempt, failure, stop - start)
             if self.rows is not None:
-                self.rows.append(("compute", call.key, start, stop, get_ident(), "", 0, False))
+                self.rows.append(("compute", call.key, start, stop, get_ident(), "", 0, False, "" if function is None else function.name))
         else:
             if self.rows is not None:
-                self.rows.append(("compute", call.key, start, stop, get_ident(), kind, nbytes, True))
+                self.rows.append(("compute", call.key, start, stop, get_ident(), kind, nbytes, True, function.name))
             if self._fresh is not None:
                 self._fresh[call.key] = payload  # before anybody is told: the call behind may be the next
         outputs = desk.outputs

@@ -2,7 +2,7 @@
 
 Whoever runs a server here says `acquire()`, and `release()` when it ends. Only our own loggers are listened to ("jupyterfut" and below). In processes
 of our own (`tell_more`) they are kept from INFO on; in a user's process the levels stay as they are. Where nobody else has set up logging, warnings
-still go to stderr, as Python does it without any handler.
+still go to stderr, as Python does it without any handler. Whoever wants to hear lines as they come, while somebody looks, has a `Tap`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
 
 from jupyterfut.runtime.output.attribution import aside
 
@@ -39,6 +41,106 @@ class KeptLogs(logging.Handler):
 
 
 _kept: KeptLogs | None = None
+
+
+class Line(NamedTuple):
+    """One log line."""
+
+    created: float  #: seconds since 1970
+    level: int
+    logger: str
+    text: str
+
+
+class Tap(logging.Handler):
+    """Hears log lines without changing anything for those who write them, until `remove()`: no level is set, and the root logger, which counts as set
+    up by somebody as soon as it has a handler, gets none unless it has one. `hear` is called in the thread that logs, once a record, and must not
+    block.
+
+    >>> logs = logging.getLogger("jupyterfut.example")
+    >>> heard = []
+    >>> tap = Tap(logging.WARNING, lambda line: heard.append((line.logger, line.text)))
+    >>> logs.error("it is %s", "full"); logs.info("never mind")
+    >>> tap.remove()
+    >>> logs.addHandler(logging.NullHandler()); logs.error("nobody listens")
+    >>> heard
+    [('jupyterfut.example', 'it is full')]
+    """
+
+    def __init__(self, level: int, hear: Callable[[Line], object]) -> None:
+        super().__init__(level)
+        self._hear = hear
+        logging.getLogger("jupyterfut").addHandler(self)
+        self._beyond = _Beyond(self)
+        if logging.getLogger().handlers:
+            logging.getLogger().addHandler(self._beyond)
+        global _taps, _resort
+        with _lock:
+            if not _taps:
+                _resort = logging.lastResort
+                logging.lastResort = _LastResort(_resort)
+            _taps = (*_taps, self)
+
+    def remove(self) -> None:
+        """Hear nothing any more. Idempotent."""
+        logging.getLogger("jupyterfut").removeHandler(self)
+        logging.getLogger().removeHandler(self._beyond)
+        global _taps
+        with _lock:
+            _taps = tuple(tap for tap in _taps if tap is not self)
+            if not _taps and isinstance(logging.lastResort, _LastResort):
+                logging.lastResort = _resort
+        self._beyond.close()
+        self.close()
+
+    def unheard(self, record: logging.LogRecord) -> None:
+        """There was no handler for this one."""
+        if record.levelno >= self.level:
+            self._beyond.handle(record)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass a record on as a line."""
+        try:
+            text = record.getMessage()
+            if record.exc_info and record.exc_info[1] is not None:
+                text = f"{text}: {type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
+            text = text if len(text) <= TEXT_CHARS else f"{text[:TEXT_CHARS]}..."
+            self._hear(Line(record.created, record.levelno, record.name, text.encode(errors="replace").decode()))
+        except Exception:  # noqa: BLE001  # a record whose arguments do not fit its text: logging's own way to say so
+            self.handleError(record)
+
+
+class _Beyond(logging.Handler):
+    """A tap's at the root: for loggers that are not ours. Ours have come by already."""
+
+    def __init__(self, tap: Tap) -> None:
+        super().__init__(tap.level)
+        self._tap = tap
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not f"{record.name}.".startswith("jupyterfut."):
+            self._tap.emit(record)
+
+
+class _LastResort(logging.Handler):
+    """What logging does with a record that has no handler, as before, and then the taps."""
+
+    def __init__(self, before: logging.Handler | None) -> None:
+        super().__init__(logging.NOTSET if before is None else before.level)
+        self._before = before
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._before is not None:
+            self._before.handle(record)
+        for tap in _taps:
+            tap.unheard(record)
+
+
+_taps: tuple[Tap, ...] = ()
+_resort: logging.Handler | None = None  # what stood there before
+
+TEXT_CHARS = 2_000
+"""Longer lines are cut for those who look at them all."""
 
 
 def acquire(limit: int) -> None:
@@ -81,7 +183,7 @@ def _others(name: str) -> bool:
     """Whether anybody else listens to this logger or those above it."""
     logger: logging.Logger | None = logging.getLogger(name)
     while logger is not None:
-        if any(handler is not _kept for handler in logger.handlers):
+        if any(handler is not _kept and not isinstance(handler, (Tap, _Beyond)) for handler in logger.handlers):
             return True
         logger = logger.parent if logger.propagate else None
     return False

@@ -1,8 +1,8 @@
 """What a worker tells beyond results, when somebody asked for it: records of its loggers, and rows of the tasks that ended.
 
 Records go out at once, as notices on the topic "log", on the road of results and in order with them, so what a task logs is known before its result
-is. Rows stay here, in a ring, until somebody asks this worker for them. While nobody asked for either, no logger has a handler of ours, and a task
-costs one look at a None.
+is. Rows stay here, in a ring, until somebody asks this worker for them, or takes them for the dashboard (`telling`). While nobody asked for either,
+no logger has a handler of ours, and a task costs one look at a None.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal
 
+from jupyterfut.core.worker.stream import Row
 from jupyterfut.runtime.context import current_task
 from jupyterfut.serde.notes import plain
 
@@ -29,10 +30,7 @@ _SENT = "_jupyterfut_sent"
 _TEXT_CHARS = 100_000
 
 
-Row: TypeAlias = tuple[str, str, float, float, int, str, int, bool]
-"""One thing that took time on a worker: action (compute, transfer), key, start, stop (`perf_counter()` of this process), thread, type of the result,
-its size, whether it went well. A bare tuple: a named one costs a task more than everything else here."""
-
+_ACTION: Final = 0
 _START: Final = 2
 _STOP: Final = 3
 _WIDTH: Final = 8
@@ -48,16 +46,25 @@ class Observer:
         self._quiet = quiet
         self._handlers: dict[str, Forwarder] = {}
         self._rate = Rate(RECORDS_AT_ONCE, RECORDS_A_SECOND)
-        self.rows: deque[Row] | None = None  #: None while nobody wants them
+        self.rows: deque[Row] | None = None  #: where they are written; None while nobody wants them
+        self._streams = False  # somebody takes them from there
+        self._kept: deque[Row] = deque(maxlen=ROWS_KEPT)  # those that were taken, as long as somebody may ask for them
+        self._keeps = False
         self._epoch_s = 0.0  # what makes seconds since 1970 of the rows' times
 
-    def watch(self, loggers: dict[str, float], tasks: bool) -> None:
-        """From now on this, and nothing else."""
+    def watch(self, loggers: dict[str, float], tasks: bool, streams: bool = False) -> None:
+        """From now on this, and nothing else. `streams`: whoever says so takes the rows with `take`, those that come from now on."""
+        self._keeps = tasks
         if not tasks:
+            self._kept.clear()
+        if not tasks and not streams:
             self.rows = None
         elif self.rows is None:
             self.rows = deque(maxlen=ROWS_KEPT)
             self._epoch_s = time.time() - time.perf_counter()
+        elif streams and not self._streams:
+            self.take()
+        self._streams = streams
         if self._quiet:
             return
         for name in [name for name, handler in self._handlers.items() if loggers.get(name) != handler.level]:
@@ -69,6 +76,14 @@ class Observer:
     def close(self) -> None:
         """Nothing any more. Idempotent."""
         self.watch({}, False)
+
+    def take(self) -> list[Row]:
+        """The rows since the last time, in the order of their ends."""
+        rows = self.rows
+        taken = [] if rows is None else [rows.popleft() for _ in range(len(rows))]
+        if self._keeps:
+            self._kept.extend(taken)
+        return taken
 
     def _forward(self, record: logging.LogRecord) -> None:
         verdict = self._rate.take(time.monotonic())
@@ -93,8 +108,9 @@ class Observer:
         """The rows, or those that ended after `since`, as columns. Times are seconds since 1970 by this machine's clock."""
         epoch_s = self._epoch_s
         since = float("-inf") if args.get("since") is None else args["since"] - epoch_s - _SLACK_S
-        rows = [] if self.rows is None else [row for row in self.rows.copy() if row[_STOP] >= since]
-        columns: list[list[Any]] = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(_WIDTH)]
+        there = [] if self.rows is None else [*self._kept, *self.rows.copy()]
+        rows = [row for row in there if row[_STOP] >= since and row[_ACTION] in _ASKED_FOR]
+        columns: list[list[Any]] = [list(column) for column in zip(*rows, strict=True)][:_WIDTH] if rows else [[] for _ in range(_WIDTH)]
         for i in (_START, _STOP):
             columns[i] = [at + epoch_s for at in columns[i]]
         return columns
@@ -104,6 +120,9 @@ class Observer:
         """What this machine's clock says: seconds since 1970."""
         return time.time()
 
+
+_ASKED_FOR = ("compute", "transfer")
+"""Of what is written, this is for who asks."""
 
 _SLACK_S = 0.1
 """Whoever asks compares the clocks, and looks at the rows again."""

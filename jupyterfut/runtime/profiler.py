@@ -10,12 +10,13 @@ import linecache
 import sys
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from types import CodeType, CoroutineType, FrameType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from jupyterfut.core.profile import History
+    from jupyterfut.core.profile import History, Node
     from jupyterfut.core.worker.events import Call
     from jupyterfut.runtime.context import Desk
 
@@ -101,6 +102,8 @@ class Profiler:
         self._lock = threading.Lock()
         self._awake = threading.Event()
         self._closed = False
+        self._fresh: defaultdict[str, Node] | None = None  # seen since the last `take`, by what `_name_of` says; None: nobody takes
+        self._name_of: Callable[[Call], str]
         self._prefixes: dict[str, str] = {}  # of the keys that were seen last
         self._thread: threading.Thread | None = None
 
@@ -127,6 +130,28 @@ class Profiler:
         with self._lock:
             tree = self._history.select(start, stop, prefix)
         return to_plain(tree, _describe)
+
+    @property
+    def interval_s(self) -> float:
+        """Between two looks, in seconds; 0: it never looks."""
+        return self._interval_s
+
+    def collect(self, name_of: Callable[[Call], str] | None) -> None:
+        """From now on keep what is seen for `take` too, by what `name_of` says of the call; None: not any more."""
+        from jupyterfut.core.profile import Node
+
+        with self._lock:
+            if name_of is not None:
+                self._name_of = name_of
+            self._fresh = None if name_of is None else defaultdict(Node)
+
+    def take(self) -> dict[str, Node]:
+        """What was seen since the last `take`, as trees of code objects by name. From any thread."""
+        with self._lock:
+            if not self._fresh:
+                return {}
+            fresh, self._fresh = self._fresh, defaultdict(self._fresh.default_factory)
+        return fresh
 
     def _main(self) -> None:
         sleep, interval_s = time.sleep, self._interval_s  # half the cost of waiting for an event
@@ -186,7 +211,14 @@ class Profiler:
                     prefix = self._prefixes[key] = prefix_of(key)
                 with self._lock:
                     history.add(time.time(), prefix, codes)
+                    if self._fresh is not None:
+                        self._fresh[self._name_of(call) or prefix].add(codes)
         return seen
+
+
+def place_of(code: CodeType) -> tuple[str, str, int]:
+    """What names a frame to people: its function, file and first line."""
+    return code.co_qualname, code.co_filename, code.co_firstlineno
 
 
 def _describe(code: CodeType) -> tuple[str, dict[str, Any]]:

@@ -10,13 +10,15 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from io import FileIO
 from pathlib import Path
 from queue import SimpleQueue
 from struct import Struct
+from time import perf_counter
 from typing import TYPE_CHECKING
 
+from jupyterfut.core.worker.stream import Row
 from jupyterfut.errors import JupyterfutError, SerializationError
 from jupyterfut.ids import Key
 from jupyterfut.runtime.process import is_alive
@@ -67,6 +69,7 @@ class Store:
         self.spill_bytes = spill_bytes
         self.memory_bytes = 0  #: of the large values in memory
         self.disk_bytes = 0  #: of the values on disk
+        self.rows: deque[Row] | None = None  #: of what was read and written, when somebody wants them
         self._goal_bytes = spill_bytes  # what may stay in memory: less than `spill_bytes` after `relieve`
         self._small: dict[Key, Payload] = {}
         self._large: OrderedDict[Key, Payload] = OrderedDict()  # least recently used first
@@ -152,6 +155,7 @@ class Store:
             entry = self._disk.get(key)
         if entry is None:
             raise ValueLost(key, "the value is not here")
+        start = perf_counter()
         try:
             value = read_file(entry.path)
         except (OSError, ValueError) as error:
@@ -159,6 +163,8 @@ class Store:
                 return self.get(key)  # it came back into memory while we looked, or was replaced
             logger.error("%s cannot be read back from disk: %s", key, error)
             raise ValueLost(key, f"cannot be read back from disk: {error}") from error
+        if self.rows is not None:
+            self.rows.append(("read", key, start, perf_counter(), 0, "", entry.nbytes, True, "read"))
         self._keep_in_memory(key, entry, value)
         return value
 
@@ -221,6 +227,7 @@ class Store:
             if not self._large:
                 return False
             key, value = next(iter(self._large.items()))
+        start = perf_counter()
         try:
             path = self._new_path()
             entry = OnDisk(path, write_file(path, _as_bytes(value)))
@@ -233,6 +240,8 @@ class Store:
             self._disk_failed = True
             logger.warning("cannot write results to disk (%s): they stay in memory from now on, above the limit if need be", error)
             return False
+        if self.rows is not None:
+            self.rows.append(("write", key, start, perf_counter(), 0, "", entry.nbytes, True, "write"))
         with self._lock:
             self.disk_bytes += entry.nbytes
             if self._large.get(key) is value:

@@ -79,6 +79,7 @@ from jupyterfut.wire.payload import payload_nbytes
 if TYPE_CHECKING:
     import tempfile
 
+    from jupyterfut.runtime.telling import Telling
     from jupyterfut.runtime.worker_plugins import WorkerPlugins
 
 logger = logging.getLogger("jupyterfut.worker")
@@ -146,6 +147,8 @@ class Worker:
         self._jobs: set[asyncio.Task[None]] = set()
         self._last_refusal = ""
         self._last_cpu = (time.monotonic(), time.process_time())
+        self._received_bytes = 0  # of values that were fetched
+        self._last_traffic = (0, 0)
         self._memory_bytes = 0
         self._memory_checked_at = float("-inf")
 
@@ -191,6 +194,7 @@ class Worker:
         self._executor.outputs = self.outputs
         streams.acquire(self.outputs)
         self._observer = Observer(lambda: self.address, self._executor.say, quiet=self._local)
+        self._telling: Telling | None = None  # made when somebody looks
         self.data_ops.update(
             task_stream=self._observer.task_stream, clock=self._observer.clock, story=self._story, tell_start=self._executor.tell_start
         )  # fmt: skip
@@ -236,6 +240,8 @@ class Worker:
         self._handle(Stop(reason))
         self._settle()
         self._observer.close()
+        if self._telling is not None:
+            self._telling.close()
         self._executor.close()
         self._actors.close()
         if self._timer is not None:
@@ -458,6 +464,8 @@ class Worker:
             else:
                 for row in rows:  # Blocked, Unblocked: events already
                     self._handle(row)
+        if outcomes and self._telling is not None:
+            self._telling.ended()
         if outcomes and self.memory_limit_bytes and not self._local and time.monotonic() - self._memory_checked_at >= _MEMORY_CHECK_S:
             self._check_memory()
 
@@ -517,9 +525,18 @@ class Worker:
         now, cpu = time.monotonic(), time.process_time()
         then, cpu_then = self._last_cpu
         self._last_cpu = (now, cpu)
+        took_s = max(now - then, 1e-9)
+        received, sent = self._received_bytes + self._data_server.received_bytes, self._data_server.sent_bytes
+        received_then, sent_then = self._last_traffic
+        self._last_traffic = (received, sent)
         self._check_memory()
-        own = {"cpu": (cpu - cpu_then) / max(now - then, 1e-9), "memory_bytes": self._memory_bytes, "spilled_bytes": self._store.disk_bytes}
+        own = {
+            "cpu": (cpu - cpu_then) / took_s, "memory_bytes": self._memory_bytes, "spilled_bytes": self._store.disk_bytes,
+            "received_bytes_s": (received - received_then) / took_s, "sent_bytes_s": (sent - sent_then) / took_s,
+        }  # fmt: skip
         self._outbox.append(Heartbeat({**effect.metrics, **own}))
+        if self._telling is not None:
+            self._telling.beat()
 
     def _end(self, effect: End) -> None:
         if not self._joined.done():
@@ -530,7 +547,7 @@ class Worker:
     # --- effects: calls
 
     def _learn(self, effect: LearnFunctions) -> None:
-        self._executor.learn(effect.ids, effect.payloads)
+        self._executor.learn(effect.ids, effect.payloads, effect.names)
 
     def _drop_functions(self, effect: DropFunctions) -> None:
         self._executor.forget(effect.ids)
@@ -552,8 +569,15 @@ class Worker:
         return [[now + epoch_s, key, f"worker {self.name}: {what}", detail] for now, key, what, detail in self.machine.story(*args["keys"])]
 
     def _watch(self, effect: Watch) -> None:
-        self._observer.watch(effect.loggers, effect.tasks)
-        self._executor.rows = self._observer.rows
+        self._observer.watch(effect.loggers, effect.tasks, effect.stream_s > 0)
+        self._executor.rows = self._store.rows = self._actors.rows = self._observer.rows
+        if self._telling is None:
+            if not (effect.stream_s or effect.profile_s or effect.log_level):
+                return
+            from jupyterfut.runtime.telling import Telling
+
+            self._telling = Telling(self, self._observer, self._executor, self.say, alone=not self._local)
+        self._telling.watch(effect)
 
     # --- effects: data
 
@@ -576,9 +600,13 @@ class Worker:
         try:
             answer = await self._data_links.get(effect.address, effect.keys)
             event = Fetched(effect.request, answer.keys, answer.payloads)
+            nbytes = sum(map(payload_nbytes, answer.payloads))
+            if not self._local:  # else they were passed by reference
+                self._received_bytes += nbytes
             if self._observer.rows is not None:
-                nbytes = sum(map(payload_nbytes, answer.payloads))
-                self._observer.rows.append(("transfer", effect.keys[0], start, time.perf_counter(), 0, effect.address, nbytes, True))
+                self._observer.rows.append(("transfer", effect.keys[0], start, time.perf_counter(), 0, effect.address, nbytes, True, "transfer"))
+                if self._telling is not None:
+                    self._telling.ended()
         except (OSError, JupyterfutError) as error:
             event = FetchFailed(effect.request, str(error))
         self._handle(event)

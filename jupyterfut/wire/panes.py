@@ -185,7 +185,7 @@ class Lane(TypedDict):
 
     worker: str  #: its name
     address: str
-    thread: int  #: counted from 0 on each worker; -1: transfers and disk, which are no thread's
+    thread: int  #: counted from 0 on each worker; negative: transfers and disk, which are no thread's, in as many lanes as overlap (up to four)
 
 
 class TaskStream(TypedDict):

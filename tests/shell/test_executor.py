@@ -40,7 +40,7 @@ class Bench:
     def call(self, function, *args, needs=(), inline=None, actor=False, key=None):
         self.attempt += 1
         fid, payload, _ = serde.dumps_function(function)
-        self.executor.learn([fid], [payload])
+        self.executor.learn([fid], [payload], ["f"])
         arguments = serde.dumps_call(args, {}, find).payload
         return Task(key or f"x{self.attempt}", self.attempt, fid, arguments, list(needs), inline or {}, actor, "", [0.0])
 

@@ -213,7 +213,8 @@ def test_heartbeats_carry_metrics():
             script.welcome = ms.Welcome(False, {"heartbeat_s": 0.01})
             async with worker(script):
                 beat = await script.hear(ms.Heartbeat)
-                assert beat.metrics.keys() == {"executing", "ready", "managed_bytes", "paused", "cpu", "memory_bytes", "spilled_bytes"}
+                network = {"received_bytes_s", "sent_bytes_s"}
+                assert beat.metrics.keys() == {"executing", "ready", "managed_bytes", "paused", "cpu", "memory_bytes", "spilled_bytes"} | network
                 assert beat.metrics["memory_bytes"] > 1e6
 
     run(story)

@@ -260,8 +260,8 @@ class Fetch(NamedTuple):
 
 
 class Watch(NamedTuple):
-    """From now on hand over records of these loggers, from these levels on, keep rows of the tasks that end, and tell what `Observe` says; nothing else
-    of this kind."""
+    """From now on hand over records of these loggers, from these levels on, keep rows of the tasks that end, and tell what `Observe` says; nothing
+    else of this kind."""
 
     loggers: dict[str, float]
     tasks: bool

@@ -381,7 +381,7 @@ class WorkerMachine:
         return copied
 
     def _on_observe(self, message: Observe, now: float) -> None:
-        watch = Watch(*message[: len(Watch._fields)])
+        watch = Watch(message.loggers, message.tasks, message.stream_s, message.grain_s, message.profile_s, message.log_level)
         self.observed = watch != _NOTHING
         self.link.watched(now, message.beat_s)
         self.effects.append(watch)

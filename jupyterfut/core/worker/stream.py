@@ -8,7 +8,7 @@ writes them and gives columns as `Ran` carries them; it is used from one thread,
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final, TypeAlias
 
 COMPUTE: Final = 0
@@ -29,10 +29,13 @@ ROWS: Final = 5_000
 
 OTHERS: Final = "others"
 
-Row: TypeAlias = "tuple[str, str, float, float, int, str, int, bool, str]"
-"""action (compute, transfer, read, write), key, start, stop, thread, type of the result, its size, whether it went well, the function's name."""
+Row: TypeAlias = tuple[str, str, float, float, int, str, int, bool, str]
+"""action (compute, actor, transfer, read, write), key, start, stop, thread, type of the result, its size, whether it went well, the function's
+name. Times are `perf_counter()` of the process. A bare tuple: a named one costs a task more than everything else here."""
 
-_KINDS: Final = {"compute": COMPUTE, "transfer": TRANSFER, "read": DISK, "write": DISK}
+Alive: TypeAlias = Callable[[], Collection[int]]
+
+_KINDS: Final = {"compute": COMPUTE, "actor": COMPUTE, "transfer": TRANSFER, "read": DISK, "write": DISK}
 
 
 class Tally:
@@ -73,8 +76,8 @@ class Stream:
     """One worker's. `grain_s`: calls shorter than this are told together.
 
     >>> stream = Stream(grain_s=0.01)
-    >>> stream.feed([("compute", f"inc-{i}", i / 1000, (i + 0.8) / 1000, 77, "int", 28, True, "inc") for i in range(5)], {77})
-    >>> stream.feed([("compute", "slow-1", 0.005, 0.105, 77, "int", 28, True, "slow")], {77})
+    >>> stream.feed([("compute", f"inc-{i}", i / 1000, (i + 0.8) / 1000, 77, "int", 28, True, "inc") for i in range(5)], lambda: {77})
+    >>> stream.feed([("compute", "slow-1", 0.005, 0.105, 77, "int", 28, True, "slow")], lambda: {77})
     >>> rows = stream.take()
     >>> rows["names"], rows["counts"], rows["starts"], rows["keys"], [round(busy, 4) for busy in rows["busy_s"]]
     (['inc', 'slow'], [5, 1], [0.0, 0.005], ['', 'slow-1'], [0.004, 0.1])
@@ -88,19 +91,20 @@ class Stream:
         self._aside: list[float] = []  # for each lane of transfers, when its last one ended
         self._columns = _empty()
 
-    def lane(self, ident: int, alive: Collection[int]) -> int:
+    def lane(self, ident: int, alive: Alive) -> int:
         """The lane of a thread: the lowest number that no thread has which lives."""
         lane = self._threads.get(ident)
         if lane is None:
-            for gone in [other for other in self._threads if other not in alive]:
+            here = alive()
+            for gone in [other for other in self._threads if other not in here]:
                 del self._threads[gone]
             taken = set(self._threads.values())
             lane = next((number for number in range(LANES) if number not in taken), LANES - 1)
             self._threads[ident] = lane
         return lane
 
-    def feed(self, rows: Iterable[Row], alive: Collection[int]) -> None:
-        """Take in rows, in the order of their ends. `alive`: the identities of the threads that there are."""
+    def feed(self, rows: Iterable[Row], alive: Alive) -> None:
+        """Take in rows, in the order of their ends. `alive()`: the identities of the threads that there are."""
         grain_s, threads, runs = self.grain_s, self._threads, self._runs
         for action, key, start, stop, ident, _, nbytes, ok, name in rows:
             kind = _KINDS[action]
@@ -130,7 +134,7 @@ class Stream:
                 self._flush(lane, run)
                 runs[lane] = Run(start, stop, start + grain_s, Tally(kind, name, key, nbytes, took_s, not ok))
 
-    def still(self, rows: Iterable[tuple[str, float, int, str]], now: float, alive: Collection[int]) -> None:
+    def still(self, rows: Iterable[tuple[str, float, int, str]], now: float, alive: Alive) -> None:
         """Calls that have not ended: (key, start, thread, name). They are rows with a count of 0, which end now; to be said just before `take`."""
         for key, start, ident, name in rows:
             tally = Tally(COMPUTE, name, key, 0, now - start, 0)
