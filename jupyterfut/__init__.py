@@ -181,3 +181,9 @@ def load_ipython_extension(ipython: Any) -> None:
 def unload_ipython_extension(ipython: Any) -> None:
     """`%unload_ext jupyterfut`."""
     import_module("jupyterfut.notebook").unload_ipython_extension(ipython)
+
+
+def _jupyter_server_extension_points() -> list[dict[str, Any]]:
+    """What Jupyter Server asks of the extensions that are enabled."""
+    points: list[dict[str, Any]] = import_module("jupyterfut.notebook.server")._jupyter_server_extension_points()
+    return points
