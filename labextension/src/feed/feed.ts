@@ -29,6 +29,9 @@ export interface Feed {
   /** The clusters there are; the listener is called at once with what is known. A feed of one cluster tells of that one. */
   onClusters(listener: (clusters: readonly ClusterInfo[]) => void): Disposable;
 
+  /** What is wrong with what is watched of a cluster, for people; '' when nothing is. The listener is called at once with what is known. */
+  onTrouble(cluster: string, listener: (text: string) => void): Disposable;
+
   /**
    * Hear of a topic of a cluster until the result is disposed of. Several may watch the same: the cluster is told once, and a listener that comes
    * later begins with a snapshot of its own. With options that differ, the latest options count for all.
