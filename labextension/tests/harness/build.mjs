@@ -8,7 +8,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 const out = resolve(process.argv[2] ?? join(here, '../../build/harness'));
 await mkdir(out, { recursive: true });
 await build({
-  entryPoints: [join(here, 'harness.ts'), join(here, 'harness.css')],
+  entryPoints: [join(here, 'harness.ts')],
   outdir: out,
   bundle: true,
   format: 'iife',

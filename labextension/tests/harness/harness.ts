@@ -5,6 +5,7 @@
  */
 import { PANES } from '../../src/panes/index';
 import type { Pane } from '../../src/panes/pane';
+import './harness.css';
 import { SyntheticFeed, type SyntheticOptions } from './synthetic';
 
 declare global {

@@ -94,7 +94,19 @@ export class SyntheticCluster {
   private eventSerial = 0;
 
   constructor(options: SyntheticOptions = {}) {
-    this.options = { seed: 7, workers: 12, threads: 2, rows: 20_000, span: 120, groups: 9, rate: 10, still: false, empty: false, now: 1_795_000_000, ...options };
+    this.options = {
+      seed: 7,
+      workers: 12,
+      threads: 2,
+      rows: 20_000,
+      span: 120,
+      groups: 9,
+      rate: 10,
+      still: false,
+      empty: false,
+      now: 1_795_000_000,
+      ...options,
+    };
     this.next = random(this.options.seed);
     this.began = this.options.now - this.options.span;
   }
@@ -350,9 +362,12 @@ export class SyntheticCluster {
       for (let i = 0; i < width && left > 4 && depth < 14; i++) {
         const share = Math.floor(i === width - 1 ? left * 0.9 : left * (0.2 + 0.6 * next()));
         const inner = depth === 0 ? WORK[i] : WORK[Math.floor(next() * WORK.length)];
-        const label = depth === 0 ? inner.name : ['fft', '_dot', 'solve', 'read', 'decode', 'copy', 'argsort', 'convolve', '__getitem__'][Math.floor(next() * 9)];
+        const label =
+          depth === 0 ? inner.name : ['fft', '_dot', 'solve', 'read', 'decode', 'copy', 'argsort', 'convolve', '__getitem__'][Math.floor(next() * 9)];
         if (share > 2) {
-          node.children.push(grow(label, depth < 2 ? inner.file : `site-packages/numpy/core/${label}.py`, 10 + Math.floor(next() * 400), share, depth + 1));
+          node.children.push(
+            grow(label, depth < 2 ? inner.file : `site-packages/numpy/core/${label}.py`, 10 + Math.floor(next() * 400), share, depth + 1),
+          );
         }
         left -= share;
       }
@@ -388,7 +403,12 @@ export class SyntheticCluster {
       busy_s: [],
       count: [],
       erred: [],
+      nbytes: [],
       key: [],
+      open_lane: [],
+      open_name: [],
+      open_start: [],
+      open_key: [],
       dropped: 0,
     };
     if (since === null) {
@@ -398,7 +418,7 @@ export class SyntheticCluster {
         stream.lanes.push({ worker: this.workerName(worker), address: this.workerAddress(worker), thread: lane % threads });
         this.told.push(this.next() * 0.3);
       }
-      stream.names = [...WORK.map(work => work.name), 'transfer', 'disk'];
+      stream.names = [...WORK.map(work => work.name), 'transfer', 'read'];
     }
     // so many rows in the span, whatever the functions' own speed
     const natural = 0.14;
@@ -417,13 +437,29 @@ export class SyntheticCluster {
         const took = mean * (0.4 + 1.2 * this.next());
         const gap = this.next() < 0.03 ? mean * 4 * this.next() : mean * 0.05 * this.next();
         if (t + took > now - base) {
+          if (now - base - t > 0.5) {
+            stream.open_lane.push(lane);
+            stream.open_name.push(name);
+            stream.open_start.push(t);
+            stream.open_key.push(`${WORK[name].name}-${lane.toString(16)}`);
+          }
           break;
         }
         const many = WORK[name].name === 'inc';
         const moved = this.next() < 0.06;
         if (moved) {
           const transfer = took * 0.4;
-          this.row(stream, lane, WORK.length + (this.next() < 0.2 ? 1 : 0), t, t + transfer, transfer, 1, 0, moved ? 1 + (this.next() < 0.2 ? 1 : 0) : 0);
+          this.row(
+            stream,
+            lane,
+            WORK.length + (this.next() < 0.2 ? 1 : 0),
+            t,
+            t + transfer,
+            transfer,
+            1,
+            0,
+            moved ? 1 + (this.next() < 0.2 ? 1 : 0) : 0,
+          );
           t += transfer;
         }
         const calls = many ? 20 + Math.floor(this.next() * 60) : 1;
@@ -435,7 +471,17 @@ export class SyntheticCluster {
     return stream;
   }
 
-  private row(to: TaskStream, lane: number, name: number, start: number, stop: number, busy: number, count: number, erred: number, kind: number): void {
+  private row(
+    to: TaskStream,
+    lane: number,
+    name: number,
+    start: number,
+    stop: number,
+    busy: number,
+    count: number,
+    erred: number,
+    kind: number,
+  ): void {
     to.lane.push(lane);
     to.name.push(kind === 0 ? name : WORK.length + kind - 1);
     to.kind.push(kind);
@@ -444,6 +490,7 @@ export class SyntheticCluster {
     to.busy_s.push(busy);
     to.count.push(count);
     to.erred.push(erred);
+    to.nbytes.push(kind === 0 ? WORK[name].bytes * count : 4e6);
     this.serial++;
     to.key.push(count === 1 && kind === 0 ? `${WORK[name].name}-${(Math.imul(this.serial, 0x9e3779b1) >>> 0).toString(16)}` : '');
   }
@@ -458,7 +505,14 @@ export class SyntheticCluster {
       const key = `fit_model-${(Math.imul(n, 0x9e3779b1) >>> 0).toString(16)}`;
       const kind = n % 11;
       if (kind === 3) {
-        rows.push({ at, kind: 'task', level: 'error', source: worker, text: `fit_model failed: ValueError: no convergence after ${100 + n} steps`, key });
+        rows.push({
+          at,
+          kind: 'task',
+          level: 'error',
+          source: worker,
+          text: `fit_model failed: ValueError: no convergence after ${100 + n} steps`,
+          key,
+        });
       } else if (kind === 6) {
         rows.push({ at, kind: 'worker', level: 'info', source: worker, text: 'joined with 2 threads and 8 GB', key: '' });
       } else if (kind === 8) {
@@ -476,7 +530,13 @@ export class SyntheticCluster {
 
   cells(now: number): Cells {
     const progress = this.progress(now);
-    const titles = ['frames = [read_chunk(f) for f in files]', 'clean = client.map(normalise, frames)', 'model = fit_model(clean)', 'scores', '%%submit -o best'];
+    const titles = [
+      'frames = [read_chunk(f) for f in files]',
+      'clean = client.map(normalise, frames)',
+      'model = fit_model(clean)',
+      'scores',
+      '%%submit -o best',
+    ];
     const rows: CellRow[] = progress.groups.slice(0, 7).map((group, i) => ({
       origin: group.origin + i,
       kernel: i === 6 ? '' : '6f2c11d0',
@@ -529,6 +589,7 @@ export class SyntheticFeed implements Feed {
   readonly asked: { op: string; args: Record<string, unknown> }[] = [];
   private readonly watches = new Set<Watch>();
   private readonly stateListeners = new Set<(state: FeedState) => void>();
+  private readonly troubleListeners = new Set<(text: string) => void>();
   private readonly clusterListeners = new Set<(clusters: readonly ClusterInfo[]) => void>();
   private readonly timer: ReturnType<typeof setInterval> | undefined;
   private now: number;
@@ -564,6 +625,18 @@ export class SyntheticFeed implements Feed {
     this.clusterListeners.add(listener);
     listener([this.cluster.info(this.now)]);
     return { dispose: () => this.clusterListeners.delete(listener) };
+  }
+
+  onTrouble(_cluster: string, listener: (text: string) => void): Disposable {
+    this.troubleListeners.add(listener);
+    listener('');
+    return { dispose: () => this.troubleListeners.delete(listener) };
+  }
+
+  setTrouble(text: string): void {
+    for (const listener of this.troubleListeners) {
+      listener(text);
+    }
   }
 
   watch<T extends Topic>(_cluster: string, topic: T, listener: Listener<T>, options?: WatchOptions): Disposable {
