@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Iterator
 from typing import Any, Final, TypeAlias
 
 from jupyterfut.core.profile import Node
+from jupyterfut.wire.panes import FlameNode
 
 Frame: TypeAlias = tuple[str, str, int]
 """Function, file, line."""
@@ -133,7 +134,7 @@ class Flame:
         """The names of those of which there are samples, the most frequent first."""
         return sorted(self._trees, key=lambda name: -self._trees[name].count)
 
-    def tree(self, name: str) -> dict[str, Any]:
+    def tree(self, name: str) -> FlameNode:
         """What can be seen of one function's samples ("": of all), as a `FlameNode`; without samples a root alone."""
         root = Node()
         for one, tree in self._trees.items():
@@ -160,7 +161,7 @@ class Flame:
         self._nodes = sum(1 for tree in self._trees.values() for _ in _all(tree))
 
 
-def _flame(frame: Frame, node: Node) -> dict[str, Any]:
+def _flame(frame: Frame, node: Node) -> FlameNode:
     name, file, line = frame
     return {"name": name, "file": file, "line": line, "count": node.count, "children": []}
 

@@ -18,7 +18,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from jupyterfut.core.scheduler import post
+from jupyterfut.core.scheduler.panes.profile import Profile
 from jupyterfut.core.scheduler.panes.source import Options, Snapshot, Source, StateSource
+from jupyterfut.core.scheduler.panes.stream import TaskStream
 from jupyterfut.core.scheduler.panes.summary import Summary
 from jupyterfut.core.scheduler.query import BadRequest
 from jupyterfut.core.scheduler.state import ClientState, WorkerState
@@ -28,7 +30,7 @@ from jupyterfut.wire.panes import TOPIC_PREFIX
 if TYPE_CHECKING:
     from jupyterfut.core.scheduler.machine import SchedulerMachine
 
-SOURCES: Final[tuple[type[Source], ...]] = (Summary,)
+SOURCES: Final[tuple[type[Source], ...]] = (Summary, TaskStream, Profile)
 
 REST: Final = 20.0
 """After a turn its time is rested so many times."""
@@ -83,6 +85,7 @@ class Watching:
         self.clock: Callable[[], float] = lambda: 0.0  #: the time that turns take, in seconds
         self.measure: Callable[[], Measures] = Measures
         self.can_scale: Callable[[], bool] = lambda: False  #: whether `cluster_scale` and `cluster_adapt` are answered
+        self.listen: Callable[[bool], None] = lambda wanted: None  #: from now on say log lines of this process to the source of "events", or not
         self.is_behind: Callable[[ClientState], bool] = lambda client: False  #: whether more has been said to it than it has read lately
         self.ops: dict[str, Callable[[ClientState, dict[str, Any]], Any]] = {"watch": self.watch}
 
@@ -107,12 +110,14 @@ class Watching:
                 self._leave(topic, client)
         for topic, options in wishes.items():
             self._join(topic, options, client)
+        self._machine.observing.look(self.watched)
         self.advance()
 
     def client_left(self, client: ClientState) -> None:
         """It looks at nothing any more."""
         for topic in list(self.watched):
             self._leave(topic, client)
+        self._machine.observing.look(self.watched)
         self._plan()
 
     def watches(self, topic: str) -> bool:
