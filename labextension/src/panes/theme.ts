@@ -53,7 +53,10 @@ export function rgb(colour: string): [number, number, number] {
     const digits = hex[1].length === 3 ? [...hex[1]].map(d => d + d).join('') : hex[1];
     return [0, 2, 4].map(i => parseInt(digits.slice(i, i + 2), 16)) as [number, number, number];
   }
-  const numbers = /^rgba?\(([^)]+)\)/.exec(colour)?.[1].split(/[\s,/]+/).map(Number);
+  const numbers = /^rgba?\(([^)]+)\)/
+    .exec(colour)?.[1]
+    .split(/[\s,/]+/)
+    .map(Number);
   if (numbers && numbers.length >= 3) {
     return [numbers[0], numbers[1], numbers[2]];
   }
@@ -66,6 +69,12 @@ export function rgb(colour: string): [number, number, number] {
     }
   }
   return [255, 255, 255];
+}
+
+/** The colour, so opaque, of 1. */
+export function mix(colour: string, share: number): string {
+  const [r, g, b] = rgb(colour);
+  return `rgb(${r} ${g} ${b} / ${share})`;
 }
 
 /**
