@@ -40,7 +40,7 @@ class Dispatch:
         self.transitions = transitions
         transitions.try_ahead = self.ahead_worker
         transitions.unload = self.unload
-        transitions.start_many = lambda tasks, worker: start_many(state, worker, tasks)
+        transitions.start_many = lambda tasks, worker: start_many(state, worker, tasks, WAITING)
 
     # --- accounts
 
@@ -416,7 +416,7 @@ class Convoy:
     def leave(self) -> None:
         """Put those that have joined into the worker's mail."""
         if self._tasks and self._worker is not None:
-            start_many(self._dispatch.state, self._worker, self._tasks)
+            start_many(self._dispatch.state, self._worker, self._tasks, WAITING)
             for task in self._tasks:
                 task.ahead = True
             self._tasks = []

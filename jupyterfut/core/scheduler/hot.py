@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jupyterfut.core.scheduler import post
+from jupyterfut.core.scheduler import groups, post
 from jupyterfut.core.scheduler.state import (
     ERRED,
     FORGOTTEN,
@@ -26,6 +26,7 @@ from jupyterfut.core.scheduler.state import (
     WAITING,
     ClientState,
     FunctionState,
+    GroupState,
     State,
     TaskState,
     WorkerState,
@@ -55,6 +56,7 @@ def submit_many(state: State, dispatch: Dispatch, client: ClientState, function:
     others: list[int] = []
     fresh: list[TaskState] = []
     convoy = dispatch.convoy()
+    group = groups.group_of(state, function, options.origin)
     for i, key in enumerate(message.keys):
         if key in tasks:
             others.append(i)
@@ -68,7 +70,7 @@ def submit_many(state: State, dispatch: Dispatch, client: ClientState, function:
                 others.append(i)
                 continue
             inputs = found  # type: ignore[assignment]  # _are_alive: none of them is None
-        tasks[key] = task = TaskState(key, function, args[i], options, seq + i)
+        tasks[key] = task = TaskState(key, function, args[i], options, seq + i, group)
         task.wanted_by = alone
         wanted[task] = None
         if inputs:
@@ -89,7 +91,10 @@ def submit_many(state: State, dispatch: Dispatch, client: ClientState, function:
         fresh.append(task)
     convoy.leave()
     state.next_seq = seq + len(message.keys)
-    function.users += len(message.keys) - len(others)
+    count = len(message.keys) - len(others)
+    function.users += count
+    group.counts[QUEUED] += len(fresh)
+    group.counts[WAITING] += count - len(fresh)
     state.journal.batch(state.now, message.keys, "submitted", client.id)
     if fresh and not (len(fresh) == 1 and dispatch.start_now(fresh[0])):
         state.ready.extend(fresh)
@@ -101,8 +106,8 @@ def _are_alive(inputs: tuple[TaskState | None, ...]) -> bool:
     return all(task is not None and task.state is not RELEASED and task.state is not ERRED for task in inputs)
 
 
-def start_many(state: State, worker: WorkerState, tasks: list[TaskState]) -> None:
-    """Send queued tasks to the worker: its accounts, and one `Compute` a run of calls of the same function."""
+def start_many(state: State, worker: WorkerState, tasks: list[TaskState], start: str = QUEUED) -> None:
+    """Send tasks, which were all in the state `start`, to the worker: its accounts, and one `Compute` a run of calls of the same function."""
     if not worker.processing:
         worker.last_report = state.now
     state.touched[worker] = None
@@ -113,8 +118,15 @@ def start_many(state: State, worker: WorkerState, tasks: list[TaskState]) -> Non
     function: FunctionState | None = None
     options = None
     estimate_s = 0.0
+    counts: dict[str, int] = {}
+    keys: list[Key] = []
+    before = 0
     for task in tasks:
         if task.function is not function or task.options is not options:
+            if counts:
+                counts[start] -= len(keys) - before
+                counts[PROCESSING] += len(keys) - before
+            counts = task.group.counts
             function = task.function
             options = task.options
             assert function is not None
@@ -126,6 +138,7 @@ def start_many(state: State, worker: WorkerState, tasks: list[TaskState]) -> Non
             estimate_s = (duration_s if duration_s >= 0.0 else config.unknown_duration_s) + config.task_overhead_s
             message = post.open_compute(state, worker, function, options)
             keys, attempts, args, priorities = message.keys, message.attempts, message.args, message.priorities
+            before = len(keys)
             rank = -options.priority
         attempt += 1
         task.attempt = attempt  # type: ignore[assignment]  # NewType would cost a call a task
@@ -145,6 +158,9 @@ def start_many(state: State, worker: WorkerState, tasks: list[TaskState]) -> Non
             post.inputs(message, task)
         elif message.dependencies:
             message.dependencies.append([])
+    if counts:
+        counts[start] -= len(keys) - before
+        counts[PROCESSING] += len(keys) - before
     state.attempts = attempt
     worker.occupancy_s = occupancy_s
     worker.each_s = estimate_s
@@ -169,16 +185,32 @@ def finish_many(state: State, transitions: Transitions, worker: WorkerState, mes
     limit = config.retained_bytes_limit
     client: ClientState | None = None
     rows: KeysReady | None = None
+    group: GroupState | None = None
+    function: FunctionState | None = None
+    average_s = 0.0
+    row = -1
+    begin = 0  # of the run of rows of the same group
     for key, attempt, payload, type_name, nbytes, duration_s in zip(
         message.keys, message.attempts, message.payloads, message.types, message.nbytes, message.durations, strict=True
     ):
+        row += 1
         task = tasks.get(key)
         if task is None or task.attempt != attempt or task.state is not PROCESSING:
             stale.append(key)
+            if group is not None:
+                function.duration_s = average_s  # type: ignore[union-attr]  # a started task has one
+                nbytes_sum += groups.finished(state, group, message, begin, row)
+                group = None
             continue
-        function = task.function
-        known = function.duration_s  # type: ignore[union-attr]  # a started task has one
-        function.duration_s = duration_s if known < 0.0 else known + 0.1 * (duration_s - known)  # type: ignore[union-attr]  # as above
+        if task.group is not group:
+            if group is not None:
+                function.duration_s = average_s  # type: ignore[union-attr]  # as above
+                nbytes_sum += groups.finished(state, group, message, begin, row)
+            group = task.group
+            begin = row
+            function = task.function
+            average_s = function.duration_s  # type: ignore[union-attr]  # as above
+        average_s = duration_s if average_s < 0.0 else average_s + 0.1 * (duration_s - average_s)
         if task.blocked or task.options.resources:
             transitions.unload(task)
         else:
@@ -195,7 +227,6 @@ def finish_many(state: State, transitions: Transitions, worker: WorkerState, mes
                 retained += size
         task.who_has = alone
         has[task] = None
-        nbytes_sum += nbytes
         if holds and key in holds:
             transitions.hold_in_result(task, holds[key])
         for owner in task.wanted_by:
@@ -217,8 +248,10 @@ def finish_many(state: State, transitions: Transitions, worker: WorkerState, mes
             transitions.leave(task, recommendations)
         if not (task.wanted_by or task.waiters or task.held):
             recommendations.append((task, RELEASED))
+    if group is not None:
+        function.duration_s = average_s  # type: ignore[union-attr]  # as above
+        nbytes_sum += groups.finished(state, group, message, begin, row + 1)
     state.retained_bytes = retained
-    state.done += len(message.keys) - len(stale)
     worker.nbytes += nbytes_sum
     worker.occupancy_s = worker.occupancy_s - released_s if processing else 0.0
     if not processing:
@@ -235,6 +268,8 @@ def release_many(state: State, transitions: Transitions, client: ClientState, ke
     forgotten: list[Key] = []
     worker: WorkerState | None = None
     rows: list[Key] = []
+    group: GroupState | None = None
+    before = 0
     looks = bool(transitions.looks_for or transitions.actors)
     for key in keys:
         task = tasks.get(key)
@@ -264,6 +299,11 @@ def release_many(state: State, transitions: Transitions, client: ClientState, ke
             task.who_has = ()
         task.state = FORGOTTEN
         del tasks[key]
+        if task.group is not group:
+            if group is not None:
+                _forgotten(group, len(forgotten) - before)
+            group = task.group
+            before = len(forgotten)
         forgotten.append(key)
         if task.dependencies:
             transitions.leave_graph(task, recommendations)
@@ -271,5 +311,11 @@ def release_many(state: State, transitions: Transitions, client: ClientState, ke
         if not function.users and not function.clients:
             post.forget_function(state, function)
             worker = None  # its mail is not the last message any more
-    if forgotten:
+    if group is not None:
+        _forgotten(group, len(forgotten) - before)
         state.journal.batch(state.now, forgotten, "released and forgotten", client.id)
+
+
+def _forgotten(group: GroupState, count: int) -> None:
+    group.counts[MEMORY] -= count
+    group.counts[FORGOTTEN] += count

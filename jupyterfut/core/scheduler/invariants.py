@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from jupyterfut.core.scheduler.machine import SchedulerMachine
-from jupyterfut.core.scheduler.state import ACTIVE, ERRED, FORGOTTEN, MEMORY, PROCESSING, QUEUED, WAITING, State, TaskState
+from jupyterfut.core.scheduler.state import ACTIVE, ERRED, FORGOTTEN, MEMORY, PROCESSING, QUEUED, STATES, WAITING, GroupState, State, TaskState
 from jupyterfut.wire.payload import payload_nbytes
 
 
@@ -51,6 +51,7 @@ def check(machine: SchedulerMachine) -> None:
         _broken(state, None, f"{queued} queued tasks, {lengths} by the queues' count")
     if retained != state.retained_bytes:
         _broken(state, None, f"{retained} bytes kept, {state.retained_bytes} on account")
+    _check_groups(state)
     _check_workers(state)
     for client in state.clients.values():
         for task in client.wanted:
@@ -114,6 +115,22 @@ def _check_task(state: State, key: str, task: TaskState) -> None:
     for client in task.wanted_by:
         if task not in client.wanted or state.clients.get(client.id) is not client:
             _broken(state, task, f"{client} does not know that it wants it")
+
+
+def _check_groups(state: State) -> None:
+    counted: dict[GroupState, dict[str, int]] = {group: dict.fromkeys(STATES[:-1], 0) for group in state.groups.values()}
+    for task in state.tasks.values():
+        group, function = task.group, task.function
+        if group not in counted or group.key[0] != ("" if function is None else function.id):
+            _broken(state, task, f"of {group}")
+        if function is not None and (group.origin != task.options.origin or group.name != function.name):
+            _broken(state, task, f"of {group}")
+        counted[group][task.state] += 1
+    for key, group in state.groups.items():
+        if key != group.key or {at: n for at, n in group.counts.items() if at != FORGOTTEN} != counted[group]:
+            _broken(state, None, f"{group}, in truth {counted[group]}")
+        if group.done < group.counts[MEMORY] + group.counts[ERRED]:
+            _broken(state, None, f"{group}: {group.done} done")
 
 
 def _check_workers(state: State) -> None:

@@ -21,6 +21,7 @@ from jupyterfut.core.scheduler.cells import Cells
 from jupyterfut.core.scheduler.coord import Coordination
 from jupyterfut.core.scheduler.dispatch import Dispatch
 from jupyterfut.core.scheduler.following import Following
+from jupyterfut.core.scheduler.groups import failed, group_of, regroup
 from jupyterfut.core.scheduler.hot import finish_many, release_many, submit_many
 from jupyterfut.core.scheduler.members import Members
 from jupyterfut.core.scheduler.nannies import Nannies
@@ -353,13 +354,16 @@ class SchedulerMachine:
                 post.append(state, client.outbox, m.KeysFailed([key], [failure]))
                 continue
             if task is None:
-                tasks[key] = task = TaskState(key, function, message.args[i], options, seq + i)
+                group = group_of(state, function, options.origin)
+                group.counts[RELEASED] += 1
+                tasks[key] = task = TaskState(key, function, message.args[i], options, seq + i, group)
                 task.wanted_by = alone
             else:  # a name without a recipe (data that was let go, an unknown input) gets one
                 task.function, task.args, task.options, task.seq = function, message.args[i], options, seq + i
                 task.retries_left = options.retries
                 task.wanted_by = with_member(task.wanted_by, client)
             function.users += 1
+                regroup(state, task)
             wanted[task] = None
             if dependencies and dependencies[i]:
                 self._link(task, dependencies[i], recommendations)
@@ -379,7 +383,9 @@ class SchedulerMachine:
             if dependency is task:
                 continue
             if dependency is None:  # a placeholder that fails at once, and with it what asked for it
-                dependency = TaskState(key, None, None, m.TaskOptions(), 0)
+                group = group_of(self.state, None, "")
+                group.counts[RELEASED] += 1
+                dependency = TaskState(key, None, None, m.TaskOptions(), 0, group)
                 tasks[key] = dependency
             inputs[dependency] = None
             if dependency.dependents is None:
@@ -502,6 +508,7 @@ class SchedulerMachine:
             if task.retries_left > 0:
                 task.retries_left -= 1
                 recommendations.append((task, WAITING))
+            failed(task.group, duration_s)
             else:
                 task.failure = failure
                 self.transitions.fail_processing(task, recommendations)

@@ -11,6 +11,7 @@ from typing import Any
 
 from jupyterfut.core.scheduler import post
 from jupyterfut.core.scheduler.dispatch import Dispatch, matches
+from jupyterfut.core.scheduler.groups import group_of
 from jupyterfut.core.scheduler.parking import Parked
 from jupyterfut.core.scheduler.state import (
     ERRED,
@@ -164,7 +165,9 @@ class Query:
         state = self.state
         task = state.tasks.get(key)
         if task is None:
-            task = state.tasks[key] = TaskState(key, None, None, TaskOptions(), state.next_seq)
+            group = group_of(state, None, client.id)
+            group.counts[RELEASED] += 1
+            task = state.tasks[key] = TaskState(key, None, None, TaskOptions(), state.next_seq, group)
             state.next_seq += 1
         if task.state != MEMORY:
             task.nbytes = nbytes
@@ -189,8 +192,9 @@ class Query:
         """Workers and counts of tasks."""
         state = self.state
         counts = dict.fromkeys(STATES[:-1], 0)
-        for task in state.tasks.values():
-            counts[task.state] += 1
+        for group in state.groups.values():
+            for at in counts:
+                counts[at] += group.counts[at]
         return {
             "workers": {worker.address: self.worker_facts(worker) for worker in state.workers.values()},
             "tasks": counts,

@@ -1,4 +1,4 @@
-"""What the scheduler knows: tasks, functions, workers, clients, and the settings it was made with.
+"""What the scheduler knows: tasks, functions and groups, workers, clients, and the settings it was made with.
 
 These are plain slotted records. A fact is stored once; where an index exists for speed (`WorkerState.processing` for `TaskState.worker`), the same
 function changes both, and `invariants.check` compares them. Groups are dicts or tuples and never sets: their order is the order of events, so that
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from jupyterfut.core.journal import Journal
@@ -100,6 +101,50 @@ class FunctionState:
         return f"<Function {self.name} {self.id[:8]}>"
 
 
+class FunctionTimes:
+    """What calls of functions of one name took (`groups`). `histogram`: durations in buckets, while somebody looks."""
+
+    __slots__ = ("count", "erred", "histogram", "max_s", "min_s", "name", "nbytes", "total_s")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.count = 0  # that ended well
+        self.erred = 0
+        self.total_s = 0.0  # of both
+        self.min_s = inf  # of those that ended well
+        self.max_s = 0.0
+        self.nbytes = 0  # of their results
+        self.histogram: list[int] | None = None
+
+
+GroupKey = tuple[FunctionId, str]
+"""A function's id ("": data) and an origin."""
+
+
+class GroupState:
+    """The tasks that call one function for one origin (`groups`)."""
+
+    __slots__ = ("counts", "done", "ended_at", "id", "key", "name", "running_s", "started_at", "times")
+
+    def __init__(self, number: int, key: GroupKey, name: str, times: FunctionTimes, now: float) -> None:
+        self.id = number
+        self.key = key
+        self.name = name
+        self.times = times
+        self.counts: dict[str, int] = dict.fromkeys(STATES, 0)  # forgotten ones too
+        self.done = 0  # that have finished, well or not, held or not
+        self.started_at = now
+        self.ended_at = now  # when one finished or was taken back last
+        self.running_s = 0.0  # what its calls took so far
+
+    @property
+    def origin(self) -> str:
+        return self.key[1]
+
+    def __repr__(self) -> str:
+        return f"<Group {self.name} of {self.origin!r}: {self.counts}>"
+
+
 class TaskState:
     """One task, or one piece of scattered data (`function` is None)."""
 
@@ -115,6 +160,7 @@ class TaskState:
         "failure",
         "fire_and_forget",
         "function",
+        "group",
         "held",
         "holds",
         "key",
@@ -135,9 +181,10 @@ class TaskState:
         "worker",
     )  # fmt: skip
 
-    def __init__(self, key: Key, function: FunctionState | None, args: Payload | None, options: TaskOptions, seq: int) -> None:
+    def __init__(self, key: Key, function: FunctionState | None, args: Payload | None, options: TaskOptions, seq: int, group: GroupState) -> None:
         self.key = key
         self.function = function
+        self.group = group
         self.args = args
         self.options = options
         self.seq = seq  # arrival: first come, first served among equal priorities
@@ -252,8 +299,9 @@ class State:
     """Everything. Changed by `transitions`, `dispatch`, `members` and `machine`; read by all; shown to others by `query` only."""
 
     __slots__ = (
-        "attempts", "away", "cells", "clients", "config", "crowded", "dirty", "done", "epoch_s", "functions", "idle", "interrupting", "journal",
-        "next_seq", "now", "open_threads", "parked", "peers", "ready", "restricted", "retained_bytes", "roomy", "tasks", "topics",
+        "attempts", "away", "cells", "clients", "config", "crowded", "dirty", "done", "epoch_s", "functions", "groups", "groups_limit",
+        "groups_made", "histograms", "idle", "interrupting", "journal",
+        "next_seq", "now", "open_threads", "parked", "peers", "ready", "restricted", "retained_bytes", "roomy", "tasks", "times", "topics",
         "touched", "workers", "workers_by_name",
     )  # fmt: skip
 
@@ -266,6 +314,11 @@ class State:
         self.journal = Journal(config.journal_size)
         self.tasks: dict[Key, TaskState] = {}
         self.functions: dict[FunctionId, FunctionState] = {}
+        self.groups: dict[GroupKey, GroupState] = {}
+        self.groups_made = 0
+        self.groups_limit = 400  # with so many it is looked which are over
+        self.times: dict[str, FunctionTimes] = {}  # by the functions' names
+        self.histograms = False  # somebody looks at them
         self.workers: dict[Address, WorkerState] = {}
         self.workers_by_name: dict[str, WorkerState] = {}
         self.clients: dict[ClientId, ClientState] = {}

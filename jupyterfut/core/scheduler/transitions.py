@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
 from jupyterfut.core.scheduler import post
+from jupyterfut.core.scheduler.groups import moved
 from jupyterfut.core.scheduler.ordered_queue import ReadyQueue
 from jupyterfut.core.scheduler.state import (
     ACTIVE,
@@ -78,8 +79,11 @@ class Transitions:
                     continue
                 raise IllegalTransition(f"{task.key}: {start} -> {target}; story: {state.journal.story(task.key)}")
             row[0](self, task, recommendations)
-            if task.state != start:
+            after = task.state
+            if after != start:
                 journal.append((now, task.key, row[1], task.attempt))
+                if target is not PROCESSING:  # `start_many` has counted it
+                    moved(state, task.group, start, after)
 
     # --- who wants it
 
@@ -335,6 +339,7 @@ class Transitions:
         """The worker itself reported the failure: it needs no `CancelTasks`. Called by the handler of `TasksFailed`."""
         self.unload(task)
         self._failed(task, recommendations)
+        moved(self.state, task.group, PROCESSING, ERRED)
 
     def _failed(self, task: TaskState, recommendations: Recommendations) -> None:
         failure = task.failure

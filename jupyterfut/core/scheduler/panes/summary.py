@@ -6,10 +6,11 @@ Processor and memory are what the workers said with their last heartbeats. Every
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from typing import ClassVar
 
 from jupyterfut.core.scheduler.panes.source import Options, Snapshot, StateSource
-from jupyterfut.core.scheduler.state import ERRED, MEMORY, PROCESSING, QUEUED, RELEASED, STATES, WAITING, ClientState, State
+from jupyterfut.core.scheduler.state import ERRED, MEMORY, PROCESSING, QUEUED, RELEASED, STATES, WAITING, ClientState, GroupState, State
 from jupyterfut.wire import panes
 
 LATELY_S = 3.0
@@ -78,7 +79,7 @@ class Summary(StateSource):
             "tasks": counts_of(state),
             "done": state.done,
             "rate": self._rate,
-            "clients": sum(not is_viewer(client) for client in state.clients.values()),
+            "clients": sum(client.worker is None and not is_viewer(client) for client in state.clients.values()),
             "kernels": list(people),
             "sessions": list(people.values()),
             "adaptive": None if wish is None else {"minimum": wish.minimum, "maximum": wish.maximum},
@@ -104,9 +105,15 @@ def kernels(state: State) -> dict[str, str]:
 
 def counts_of(state: State) -> panes.TaskCounts:
     """How many tasks of the whole cluster are in which state."""
+    return sum_of(state.groups.values())
+
+
+def sum_of(groups: Iterable[GroupState]) -> panes.TaskCounts:
+    """How many tasks of these groups are in which state."""
     counts = dict.fromkeys(STATES, 0)
-    for task in state.tasks.values():
-        counts[task.state] += 1
+    for group in groups:
+        for at, n in group.counts.items():
+            counts[at] += n
     return as_counts(counts)
 
 
