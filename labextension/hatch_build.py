@@ -109,7 +109,8 @@ class FrontEndHook(BuildHookInterface):
         help_ = f"{SKIP}=1 installs without the JupyterLab extension and the dashboard's page."
         if program is None:
             raise RuntimeError(f"{command}: Node.js has no npm beside it. {help_}")
-        done = subprocess.run([program, *arguments], cwd=self.front, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        pipe, both = subprocess.PIPE, subprocess.STDOUT
+        done = subprocess.run([program, *arguments], cwd=self.front, env=environment, stdout=pipe, stderr=both, text=True, check=False)
         if done.returncode != 0:
             raise RuntimeError(f"{command} in {self.front} failed with exit code {done.returncode}:\n{done.stdout}\n{help_}")
 
