@@ -501,7 +501,7 @@ class SchedulerMachine:
     def _failed(self, worker: WorkerState, message: m.TasksFailed) -> None:
         recommendations: Recommendations = []
         worker.last_report = self.state.now
-        for key, attempt, failure in zip(message.keys, message.attempts, message.failures, strict=True):
+        for key, attempt, failure, duration_s in zip(message.keys, message.attempts, message.failures, message.durations, strict=True):
             task = self._current(worker, key, attempt)
             if task is None:
                 continue
