@@ -534,7 +534,7 @@ class Worker:
             "cpu": (cpu - cpu_then) / took_s, "memory_bytes": self._memory_bytes, "spilled_bytes": self._store.disk_bytes,
             "received_bytes_s": (received - received_then) / took_s, "sent_bytes_s": (sent - sent_then) / took_s,
         }  # fmt: skip
-        self._outbox.append(Heartbeat({**effect.metrics, **own}))
+        self._outbox.append(Heartbeat({**effect.metrics, **own}, time.perf_counter()))
         if self._telling is not None:
             self._telling.beat()
 

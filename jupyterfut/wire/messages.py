@@ -389,6 +389,7 @@ class Heartbeat(NamedTuple):
     last one), executing, ready (not started), paused (1: it has too little memory, and runs one task at a time)."""
 
     metrics: dict[str, float]
+    now: float = 0.0  #: of a worker: what the clock of `Ran` says; 0: it does not tell
 
 
 class Ran(NamedTuple):

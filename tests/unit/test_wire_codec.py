@@ -57,6 +57,7 @@ SAMPLES = [
     ms.ReplicasFailed(["b"], [[["b", "tcp://h:1"]]]),
     ms.AddData(1, "client-1", ["a"], [3], ["int"]),
     ms.Heartbeat({"cpu": 0.5}),
+    ms.Heartbeat({"cpu": 0.5}, 12.5),
     ms.AsClient("client-2", ms.WantKeys(["a"])),
     ms.NannyHello("n", 3, {}),
     ms.WorkerDied("n", 3, -9, "killed"),
@@ -159,7 +160,7 @@ def test_wrong_shapes_are_refused_by_name() -> None:
     assert "list of lists of str" in refused([4, "f", ["a"], [b""], [[1]], [], [0, 0, None, None, False, False]])
     assert "AsClient inside AsClient" in refused([50, "c", [50, "c", [5, []]]])
     assert "pairs" in refused([43, ["a"], [1], [[["x"]]]])
-    assert "string keys" in refused([49, {1: 2}])
+    assert "string keys" in refused([49, {1: 2}, 0.0])
 
 
 def test_rows_without_dependencies_need_no_lists() -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, ClassVar, Final
 
-from jupyterfut.core.scheduler.panes.clocks import Clocks
 from jupyterfut.core.scheduler.panes.source import Options, Snapshot, Source
 from jupyterfut.core.scheduler.state import WorkerState
 from jupyterfut.wire import panes
@@ -57,7 +56,6 @@ class TaskStream(Source):
 
     def _begin_anew(self) -> None:
         self._base = self.now()
-        self._clocks = Clocks()
         self._lanes: dict[tuple[str, int], int] = {}
         self._lane_rows: list[panes.Lane] = []
         self._names: dict[str, int] = {}
@@ -71,13 +69,12 @@ class TaskStream(Source):
         self._fresh: Snapshot | None = None  # what the last turn tells
 
     def worker_left(self, worker: WorkerState) -> None:
-        self._clocks.forget(worker)
         self._stirred = self._open.pop(worker, None) is not None or self._stirred
 
     def heard(self, worker: WorkerState, value: Any) -> None:
         if not self._on or type(value) is not Ran or worker.address not in self.state.workers:
             return
-        offset = self._clocks.offset(worker, self.state.now, value.now) + self.state.epoch_s - self._base
+        offset = self.machine.panes.clocks.offset(worker, self.state.now, value.now) + self.state.epoch_s - self._base
         lane_of, name_of = self._lane, self._name
         lanes = {thread: lane_of(worker, thread) for thread in dict.fromkeys(value.threads)}
         names = {name: name_of(name) for name in dict.fromkeys(value.names)}

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from jupyterfut.core.scheduler import post
+from jupyterfut.core.scheduler.panes.clocks import Clocks
 from jupyterfut.core.scheduler.panes.profile import Profile
 from jupyterfut.core.scheduler.panes.source import Options, Snapshot, Source, StateSource
 from jupyterfut.core.scheduler.panes.stream import TaskStream
@@ -79,6 +80,7 @@ class Watching:
         self._state = machine.state
         self.sources: dict[str, Source] = {source.topic: source(machine) for source in SOURCES}
         self.watched: dict[str, Watched] = {}
+        self.clocks = Clocks()  #: of the workers: each heartbeat tells, also while nobody looks
         self.due: float | None = None
         self._free_at = 0.0  # when the rest after the turns so far is over
         # What the shell knows better; what stands here is for machines without one.
@@ -217,6 +219,7 @@ class Watching:
 
     def worker_left(self, worker: WorkerState) -> None:
         """It is gone."""
+        self.clocks.forget(worker)
         for watched in self.watched.values():
             watched.source.worker_left(worker)
 
