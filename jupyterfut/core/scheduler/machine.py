@@ -138,6 +138,9 @@ class SchedulerMachine:
             m.Heartbeat: self._worker_heartbeat,
             m.Reply: self.plugins.answered,
             m.AsClient: self._as_client,
+            m.Ran: lambda worker, message: self.panes.heard(worker, "task-stream", message),
+            m.Sampled: self._sampled,
+            m.Logged: lambda worker, message: self.panes.heard(worker, "events", message),
             m.Goodbye: self._worker_goodbye,
         }
 
@@ -360,10 +363,10 @@ class SchedulerMachine:
                 task.wanted_by = alone
             else:  # a name without a recipe (data that was let go, an unknown input) gets one
                 task.function, task.args, task.options, task.seq = function, message.args[i], options, seq + i
+                regroup(state, task)
                 task.retries_left = options.retries
                 task.wanted_by = with_member(task.wanted_by, client)
             function.users += 1
-                regroup(state, task)
             wanted[task] = None
             if dependencies and dependencies[i]:
                 self._link(task, dependencies[i], recommendations)
@@ -505,10 +508,10 @@ class SchedulerMachine:
             task = self._current(worker, key, attempt)
             if task is None:
                 continue
+            failed(task.group, duration_s)
             if task.retries_left > 0:
                 task.retries_left -= 1
                 recommendations.append((task, WAITING))
-            failed(task.group, duration_s)
             else:
                 task.failure = failure
                 self.transitions.fail_processing(task, recommendations)
@@ -607,7 +610,15 @@ class SchedulerMachine:
 
     def _worker_heartbeat(self, worker: WorkerState, message: m.Heartbeat) -> None:
         worker.metrics = message.metrics
+        if message.now:
+            self.panes.clocks.offset(worker, self.state.now, message.now)
         self.roster.seen(worker)
+
+    def _sampled(self, worker: WorkerState, message: m.Sampled) -> None:
+        try:
+            self.panes.heard(worker, "profile", message)
+        except (TypeError, ValueError, IndexError) as error:
+            self._effects.append(Log("error", f"worker {worker.name} sent a malformed profile: {type(error).__name__}: {error}"))
 
     def _worker_joined(self, worker: WorkerState) -> None:
         self.plugins.joined(worker)
@@ -618,6 +629,7 @@ class SchedulerMachine:
         self.plugins.left(worker)
         self.roster.left(worker)
         self.panes.worker_left(worker)
+        self.observing.worker_left()
 
     def _as_client(self, worker: WorkerState, message: m.AsClient) -> None:
         inner = message.message
