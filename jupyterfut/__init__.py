@@ -187,3 +187,8 @@ def _jupyter_server_extension_points() -> list[dict[str, Any]]:
     """What Jupyter Server asks of the extensions that are enabled."""
     points: list[dict[str, Any]] = import_module("jupyterfut.notebook.server")._jupyter_server_extension_points()
     return points
+
+
+def _jupyter_labextension_paths() -> list[dict[str, str]]:
+    """What `jupyter labextension develop` asks: where a checkout has the built extension."""
+    return [{"src": "labextension", "dest": "jupyterfut"}]

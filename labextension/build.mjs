@@ -40,13 +40,26 @@ const common = {
   logLevel: 'warning',
 };
 
+/** A package of JupyterLab must come from JupyterLab, not along in the bundle. */
+const shared = new Set([...Object.keys(core.dependencies), ...Object.keys(core.resolutions)]);
+const strangers = {
+  name: 'strangers',
+  setup(build) {
+    build.onResolve({ filter: /^(@jupyterlab|@lumino)\/|^react(-dom)?(\/|$)/ }, ({ path }) => {
+      const name = path.startsWith('@') ? path.split('/', 2).join('/') : path.split('/', 1)[0];
+      const text = `${name} is not in labextension/core.json: name it there, with the oldest version that will do, so that JupyterLab's own is used`;
+      return shared.has(name) ? { path, external: true } : { errors: [{ text }] };
+    });
+  },
+};
+
 const lab = {
   ...common,
   entryPoints: { index: 'src/lab/index.ts' },
   outdir: lib,
   splitting: true,
   chunkNames: 'chunk-[hash]',
-  external: [...Object.keys(core.dependencies), ...Object.keys(core.resolutions)],
+  plugins: [strangers],
   minify: false, // the next step does
 };
 
@@ -105,9 +118,27 @@ function federate() {
   const program = join(here, 'node_modules', '@jupyter', 'builder', 'lib', 'build-labextension.js');
   const flags = ['--core-package-file', join(here, 'core.json'), ...(development ? ['--development'] : []), ...(watch ? ['--watch'] : [])];
   return new Promise((done, failed) => {
-    const child = spawn(process.execPath, [program, ...flags, lib], { stdio: ['ignore', development ? 'inherit' : 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, [program, ...flags, lib], { stdio: ['ignore', 'pipe', 'pipe'] });
+    let said = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', data => {
+        said += data;
+        if (watch) {
+          process.stdout.write(data);
+        }
+      });
+    }
     child.on('error', failed);
-    child.on('exit', code => (code === 0 ? done() : failed(new Error(`@jupyter/builder failed with exit code ${code}`))));
+    child.on('close', code => {
+      if (!watch && (code !== 0 || said.includes('WARNING'))) {
+        console.error(said);
+      }
+      if (code === 0) {
+        done();
+      } else {
+        failed(new Error(`@jupyter/builder failed with exit code ${code}`));
+      }
+    });
   });
 }
 

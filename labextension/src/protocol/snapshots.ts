@@ -199,7 +199,7 @@ export interface Lane {
   /** its name */
   worker: string;
   address: string;
-  /** counted from 0 on each worker; -1: transfers and disk, which are no thread's */
+  /** counted from 0 on each worker; negative: transfers and disk, which are no thread's, in as many lanes as overlap (up to four) */
   thread: number;
 }
 
