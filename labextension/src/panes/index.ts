@@ -2,9 +2,13 @@
  * All panes there are, in the order in which they are listed.
  */
 import type { PaneKind } from './pane';
+import { CELLS } from './cells';
+import { EVENTS } from './events';
 import { MEMORY } from './memory';
 import { NETWORK } from './network';
+import { TASK_STREAM } from './task-stream';
+import { TIMINGS } from './timings';
 import { WORKERS } from './workers';
 import './panes.css';
 
-export const PANES: readonly PaneKind[] = [WORKERS, MEMORY, NETWORK];
+export const PANES: readonly PaneKind[] = [TASK_STREAM, WORKERS, MEMORY, NETWORK, TIMINGS, CELLS, EVENTS];

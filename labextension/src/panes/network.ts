@@ -23,6 +23,7 @@ function columns(ends: Ends): readonly Column<WorkerRow>[] {
     title,
     tip,
     width: 132,
+    text: 70,
     grow: 2,
     number: true,
     by: of,

@@ -10,7 +10,8 @@ export interface Order<R> {
   down: boolean;
 }
 
-const REST_MS = 1000;
+/** So long an order stands. */
+export const REST_MS = 1000;
 const collator = new Intl.Collator('en', { numeric: true, sensitivity: 'base' });
 
 /** Names as people count them: `worker-2` before `worker-10`. Numbers before words. */
@@ -38,6 +39,8 @@ export class Rows<R> {
   shown: R[] = [];
   /** Sorting waits as long as this is set. */
   held = false;
+  /** Rows have been set since it was sorted last: the order may not be right any more. */
+  behind = false;
   private all: readonly R[] = [];
   private order: Order<R> | null = null;
   private wanted: (row: R) => boolean = () => true;
@@ -53,10 +56,11 @@ export class Rows<R> {
   /** These are the rows now. */
   set(all: readonly R[], now: number): void {
     this.all = all;
-    if (!this.held && now - this.sortedAt >= REST_MS) {
+    if (this.shown.length === 0 || (!this.held && now - this.sortedAt >= REST_MS)) {
       this.sort(now);
     } else {
       this.renew();
+      this.behind = true;
     }
   }
 
@@ -85,6 +89,7 @@ export class Rows<R> {
       this.shown = shown;
     }
     this.sortedAt = now;
+    this.behind = false;
   }
 
   /** The rows as they are now, in the order in which they stand. */

@@ -26,6 +26,9 @@ export interface SkylineOptions<R> {
   chosen(row: R): void;
 }
 
+/** No column is wider, in pixels. */
+const WIDEST = 25;
+
 /** One column in pixels. */
 export interface Span {
   readonly x: number;
@@ -34,12 +37,12 @@ export interface Span {
   readonly to: number;
 }
 
-/** Where the columns of so many rows stand: at most 14 pixels wide, with a gap while there is room for one. */
+/** Where the columns of so many rows stand: not too wide, with a gap while there is room for one. */
 export function spans(rows: number, width: number): Span[] {
   if (rows === 0 || width <= 0) {
     return [];
   }
-  const step = Math.min(15, width / rows);
+  const step = Math.min(WIDEST, width / rows);
   if (step >= 2) {
     const gap = step >= 4 ? 1 : step >= 3 ? 0.5 : 0;
     return Array.from({ length: rows }, (_, i) => ({ x: i * step, width: step - gap, from: i, to: i + 1 }));
@@ -73,7 +76,7 @@ export class Skyline<R> {
   }
 
   private at(x: number): R | undefined {
-    const step = this.rows.length ? Math.min(15, this.width / this.rows.length) : 0;
+    const step = this.rows.length ? Math.min(WIDEST, this.width / this.rows.length) : 0;
     return x >= 0 && step > 0 ? this.rows[Math.floor(x / step)] : undefined;
   }
 
@@ -99,7 +102,7 @@ export class Skyline<R> {
       sides.push([down, 1]);
     }
     const columns = spans(rows.length, width);
-    const step = rows.length ? Math.min(15, width / rows.length) : 0;
+    const step = rows.length ? Math.min(WIDEST, width / rows.length) : 0;
     if (range[1] - range[0] < rows.length) {
       context.fillStyle = mix(theme.text, 0.07);
       context.fillRect(range[0] * step, 0, Math.max(2, (range[1] - range[0]) * step), height);

@@ -9,10 +9,10 @@ import { Detail } from './detail';
 import { el } from './dom';
 import { Facts } from './facts';
 import { Pane } from './pane';
-import { finder, Rows } from './rows';
+import { finder, REST_MS, Rows } from './rows';
 import { Table } from './table';
 import { readTheme } from './theme';
-import { gap, searchField, toolbar } from './toolbar';
+import { searchField, toolbar } from './toolbar';
 
 export interface TablePaneOptions<R> {
   /** What the table is, for screen readers. */
@@ -41,6 +41,7 @@ export abstract class TablePane<R> extends Pane {
   private search: string;
   private ordered: readonly [column: string, down: boolean] | null;
   private known: Theme | null = null;
+  private sorting = 0;
 
   constructor(
     context: PaneContext,
@@ -64,6 +65,7 @@ export abstract class TablePane<R> extends Pane {
       opened: row => this.opened(row),
       rests: rests => {
         this.list.held = rests;
+        this.sortLater();
       },
     });
     this.detail = new Detail('Details', () => {
@@ -75,7 +77,7 @@ export abstract class TablePane<R> extends Pane {
       context.remember({ search: text });
       this.refilter();
     });
-    this.tools = toolbar(options.label, this.facts.node, gap(), field);
+    this.tools = toolbar(options.label, this.facts.node, field);
     this.node.classList.add('jf-column');
     this.node.append(this.tools, this.above, this.table.node, this.detail.node);
     this.refilter();
@@ -86,7 +88,27 @@ export abstract class TablePane<R> extends Pane {
   protected take(rows: readonly R[]): void {
     this.list.set(rows, performance.now());
     this.table.show(this.list.shown);
+    this.sortLater();
     this.stale();
+  }
+
+  /** The last snapshot before a silence is put in order as well. */
+  private sortLater(): void {
+    if (this.list.behind && !this.list.held && !this.sorting) {
+      this.sorting = window.setTimeout(() => {
+        this.sorting = 0;
+        if (this.list.behind && !this.list.held) {
+          this.list.sort(performance.now());
+          this.table.show(this.list.shown);
+          this.stale();
+        }
+      }, REST_MS);
+    }
+  }
+
+  override dispose(): void {
+    window.clearTimeout(this.sorting);
+    super.dispose();
   }
 
   /** Besides the search: whether a row is to be seen. */

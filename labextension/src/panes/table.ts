@@ -17,6 +17,8 @@ export interface Column<R> {
   readonly width: number;
   /** The share it has of the space that is left; 0: none. */
   readonly grow?: number;
+  /** Where cells have bars: the width of the texts beside them, so that all bars are equally long. */
+  readonly text?: number;
   /** Numbers: right-aligned, and the first click on the heading brings the largest up. */
   readonly number?: boolean;
   /** In a narrow table, columns with the largest number go first; undefined: never. */
@@ -35,6 +37,7 @@ export class Cell {
   private shown = '';
   private hint = '';
   private tone = '';
+  private painted = '';
   private barNode: HTMLElement | null = null;
   private textNode: HTMLElement | null = null;
   private parts: { node: HTMLElement; share: string; className: string }[] = [];
@@ -86,10 +89,19 @@ export class Cell {
     this.text(text, tone, hint);
   }
 
+  /** The colour of the dot. */
+  colour(colour: string): void {
+    if (colour !== this.painted) {
+      this.painted = colour;
+      this.node.style.setProperty('--jf-dot', colour);
+    }
+  }
+
   /** An element of the column's own, made once. */
   own<E extends HTMLElement>(make: () => E): E {
     if (!this.made) {
       this.made = make();
+      this.node.classList.add('jf-own');
       this.node.replaceChildren(this.made);
     }
     return this.made as E;
@@ -371,7 +383,13 @@ export class Table<R> {
   }
 
   private cells(one: RowNode): void {
-    one.cells = this.columns.map(column => new Cell(el('div', column.number ? 'jf-cell jf-number' : 'jf-cell', { role: 'gridcell' })));
+    one.cells = this.columns.map(column => {
+      const node = el('div', column.number ? 'jf-cell jf-number' : 'jf-cell', { role: 'gridcell' });
+      if (column.text) {
+        node.style.setProperty('--jf-bar-text', `${column.text}px`);
+      }
+      return new Cell(node);
+    });
     one.node.replaceChildren(...one.cells.map(cell => cell.node));
   }
 

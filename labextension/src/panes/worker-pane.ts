@@ -22,8 +22,8 @@ export abstract class WorkerPane extends TablePane<WorkerRow> {
     });
     this.watch('workers', data => {
       this.workers = workerRows(data);
-      this.take(this.workers);
       this.told(data.at);
+      this.take(this.workers);
     });
   }
 

@@ -23,6 +23,7 @@ function columns(ends: Ends): readonly Column<WorkerRow>[] {
       title: 'CPU',
       tip: 'The bar is a share of its threads; 100 % is one core',
       width: 104,
+      text: 48,
       grow: 1,
       number: true,
       by: row => row.cpu,
@@ -33,6 +34,7 @@ function columns(ends: Ends): readonly Column<WorkerRow>[] {
       title: 'Memory',
       tip: 'Of the process: results, and what is unmanaged (lighter); the bar is a share of its limit',
       width: 124,
+      text: 56,
       grow: 1.4,
       number: true,
       by: row => row.memory,
@@ -69,6 +71,7 @@ function columns(ends: Ends): readonly Column<WorkerRow>[] {
       title: 'Assigned',
       tip: 'Tasks that it was given and has not finished',
       width: 92,
+      text: 36,
       grow: 0.5,
       number: true,
       spare: 2,
@@ -121,7 +124,11 @@ function columns(ends: Ends): readonly Column<WorkerRow>[] {
       number: true,
       spare: 10,
       by: row => row.seen_s,
-      fill: (cell, row) => cell.text(row.seen_s < 5 ? 'now' : `${row.seen_s < 60 ? `${Math.round(row.seen_s)} s` : seconds(row.seen_s)} ago`, row.seen_s < 5 ? 'jf-faint' : 'jf-warn'),
+      fill: (cell, row) =>
+        cell.text(
+          row.seen_s < 5 ? 'now' : `${row.seen_s < 60 ? `${Math.round(row.seen_s)} s` : seconds(row.seen_s)} ago`,
+          row.seen_s < 5 ? 'jf-faint' : 'jf-warn',
+        ),
     },
   ];
 }
