@@ -300,7 +300,7 @@ def test_what_a_worker_offers_its_tasks(client: Client) -> None:
 def test_all_of_it_asynchronously() -> None:
     async def main() -> None:
         async with Scheduler(port=0) as s, Worker(s.address, nthreads=1, name="a"), Client(s.address, asynchronous=True) as client:
-            await client.submit(busy, 0.1)
+            await client.submit(busy, 1.0)
             assert (await client.profile())["count"] > 0
             assert await client.call_stack() == {}
             assert isinstance(await client.get_scheduler_logs(), list)

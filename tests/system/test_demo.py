@@ -92,7 +92,7 @@ def test_both_ways_give_the_same() -> None:
     seen: list[tuple[int, int, int, int]] = []
     files = demo_work.library_files(4)
     plain = demo.one_after_the_other(files, lambda *counts: None)
-    with Client(processes=False) as client:
+    with Client(processes=False, n_workers=1, threads_per_worker=1) as client:  # CPython 3.11's parser does not bear two threads at a time
         grown = demo.explore(client, files, lambda *counts: seen.append(counts))
     assert sorted(measure.name for measure in plain.measures) == sorted(measure.name for measure in grown.measures)
     assert seen[-1] == (4, 4, len(plain.measures), len(plain.measures))
