@@ -2,13 +2,13 @@
  * One cluster in the sidebar: a name and a line; the one at hand also shows its load, its tasks and what changes its size. All numbers stand in a
  * fixed place, so that nothing jumps while they change.
  */
+import { ellipsesIcon, notebookIcon, stopIcon, type LabIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 import { bytes, count, percent, short } from '../panes/text';
 import type { ClusterInfo, Summary } from '../protocol/snapshots';
 import { notebooksOf, originOf, toneOf, unfinished } from './clusters';
 import { insertIcon, layoutIcon, pinIcon } from './icons';
 import { SizeControl } from './size';
-import { ellipsesIcon, notebookIcon, stopIcon, type LabIcon } from '@jupyterlab/ui-components';
 
 /** What a card may cause. */
 export interface CardActions {
@@ -64,12 +64,7 @@ export function Card({ cluster, isCurrent, isUsedHere, isPinned, canInsert, acti
         </button>
         {isPinned && <Sign icon={pinIcon} text="New notebooks begin with a client of this cluster" />}
         {isUsedHere && <Sign icon={notebookIcon} text="The notebook at hand uses this cluster" accent />}
-        <div className="jf-cluster-actions">
-          <Action icon={insertIcon} text="Insert client code into the notebook" off={!canInsert} act={() => actions.insert(id)} />
-          <Action icon={layoutIcon} text="Open its dashboard" act={() => actions.layout(id)} />
-          <Action icon={stopIcon} text={cluster.owner === 'remote' ? 'Disconnect' : 'Stop the cluster…'} act={() => actions.stop(id)} />
-          <MoreButton />
-        </div>
+        <MoreButton />
       </div>
       <p className="jf-cluster-line">
         {cluster.state === 'running' || cluster.state === '' ? sizeLine(cluster) : <span className={`jf-text-${tone}`}>{stateLine(cluster)}</span>}
@@ -77,12 +72,12 @@ export function Card({ cluster, isCurrent, isUsedHere, isPinned, canInsert, acti
       {!isCurrent && summary && unfinished(summary.tasks) > 0 && <Strip summary={summary} />}
       {isCurrent && summary && (
         <div className="jf-cluster-more">
-          <Meter label="CPU" value={summary.cpu} limit={summary.threads} text={`${summary.cpu.toFixed(1)} of ${count(summary.threads)}`} />
+          <Meter label="CPU" value={summary.cpu} limit={summary.threads} text={`${summary.cpu.toFixed(1)} / ${count(summary.threads)}`} />
           <Meter
             label="Memory"
             value={summary.memory}
             limit={summary.memory_limit}
-            text={summary.memory_limit > 0 ? `${bytes(summary.memory)} of ${bytes(summary.memory_limit)}` : bytes(summary.memory)}
+            text={summary.memory_limit > 0 ? `${bytes(summary.memory)} / ${bytes(summary.memory_limit)}` : bytes(summary.memory)}
             note={summary.spilled > 0 ? `${bytes(summary.spilled)} of results are on disk` : ''}
           />
           <Strip summary={summary} />
@@ -96,6 +91,25 @@ export function Card({ cluster, isCurrent, isUsedHere, isPinned, canInsert, acti
               adapt={bounds => actions.adapt(id, bounds)}
             />
           )}
+        </div>
+      )}
+      {isCurrent && (
+        <div className="jf-cluster-actions">
+          <Action
+            icon={insertIcon}
+            label="Insert"
+            text="Insert code that connects the notebook at hand, and run it"
+            off={!canInsert}
+            act={() => actions.insert(id)}
+          />
+          <Action icon={layoutIcon} label="Dashboard" text="Open the default layout of panes" act={() => actions.layout(id)} />
+          <Action
+            icon={stopIcon}
+            label={stopWord(cluster)}
+            text={cluster.owner === 'remote' ? 'List it no more; it goes on' : 'Stop the cluster'}
+            off={cluster.state === 'stopping'}
+            act={() => actions.stop(id)}
+          />
         </div>
       )}
     </li>
@@ -215,17 +229,24 @@ function Sign({ icon, text, accent = false }: { icon: LabIcon; text: string; acc
 
 interface ActionProps {
   icon: LabIcon;
+  label: string;
   text: string;
   off?: boolean;
   act(): void;
 }
 
-function Action({ icon, text, off = false, act }: ActionProps): React.ReactElement {
+function Action({ icon, label, text, off = false, act }: ActionProps): React.ReactElement {
   return (
-    <button type="button" className="jf-icon-button" aria-label={text} title={text} disabled={off} onClick={act}>
-      <icon.react tag="span" width="16px" height="16px" />
+    <button type="button" className="jf-text-button" title={text} disabled={off} onClick={act}>
+      <icon.react tag="span" width="14px" height="14px" />
+      {label}
     </button>
   );
+}
+
+/** What ending it is called. */
+export function stopWord(cluster: ClusterInfo): string {
+  return cluster.owner === 'remote' ? 'Disconnect' : cluster.address === '' && cluster.state === 'lost' ? 'Dismiss' : 'Stop';
 }
 
 /** Opens the context menu, for those who have no right button. */

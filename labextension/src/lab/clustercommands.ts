@@ -5,6 +5,7 @@ import { addIcon, copyIcon, linkIcon, refreshIcon, stopIcon } from '@jupyterlab/
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import { count } from '../panes/text';
 import type { ClusterInfo } from '../protocol/snapshots';
+import { stopWord } from './card';
 import { clientCode, notebooksOf, unfinished } from './clusters';
 import { askConnection } from './connectdialog';
 import { futIcon, insertIcon, layoutIcon, pinIcon } from './icons';
@@ -52,7 +53,11 @@ export function addClusterCommands(app: JupyterFrontEnd, core: ICore, tabs: ITab
   });
 
   commands.addCommand(Command.stop, {
-    label: args => (meant(args)?.owner === 'remote' ? 'Disconnect' : 'Stop Cluster…'),
+    label: args => {
+      const cluster = meant(args);
+      const word = cluster ? stopWord(cluster) : 'Stop';
+      return word === 'Stop' ? 'Stop Cluster…' : word;
+    },
     caption: args => `Stop the cluster ${nameOf(args)}`,
     icon: args => (args.palette ? undefined : stopIcon),
     isEnabled: isThere,
@@ -62,7 +67,7 @@ export function addClusterCommands(app: JupyterFrontEnd, core: ICore, tabs: ITab
         return;
       }
       const remote = cluster.owner === 'remote';
-      if (!remote && args.sure !== true && !(await confirmStop(cluster))) {
+      if (stopWord(cluster) === 'Stop' && args.sure !== true && !(await confirmStop(cluster))) {
         return;
       }
       await shown(`${cluster.name} was not stopped`, () => (remote ? rest.disconnect(cluster.id) : rest.stop(cluster.id)));
@@ -185,7 +190,9 @@ export function addClusterCommands(app: JupyterFrontEnd, core: ICore, tabs: ITab
       if (cluster) {
         clusters.choose(cluster.id);
       }
-      tabs.arrange(settings.get('layout'), settings.get('followNotebook') ? '' : (cluster?.id ?? ''));
+      return shown('Not all panes were opened', async () =>
+        tabs.arrange(settings.get('layout'), settings.get('followNotebook') ? '' : (cluster?.id ?? '')),
+      );
     },
   });
 

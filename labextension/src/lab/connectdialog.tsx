@@ -5,14 +5,10 @@ import * as React from 'react';
 import type { ClusterInfo } from '../protocol/snapshots';
 import type { Remote } from './rest';
 import { allow, Field } from './startdialog';
+import { checkAddress } from './startform';
 import type { ICore } from './tokens';
 
 const EMPTY: Remote = { address: '', token: '', name: '', tls_ca: '' };
-
-/** What is wrong with an address, or ''. */
-export function checkAddress(address: string): string {
-  return /^(tcp|tls):\/\/\S+:\d{1,5}$/.test(address.trim()) ? '' : 'An address such as tls://10.0.0.1:40123.';
-}
 
 interface FormProps {
   initial: Remote;

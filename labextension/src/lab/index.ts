@@ -129,6 +129,7 @@ const sidebar: JupyterFrontEndPlugin<void> = {
         }
       }
     });
+    app.contextMenu.addItem({ type: 'separator', selector: '.jf-cluster-list', rank: 19 });
     app.contextMenu.addItem({ command: Command.start, selector: '.jf-cluster-list', rank: 20 });
     app.contextMenu.addItem({ command: Command.connect, selector: '.jf-cluster-list', rank: 21 });
   },

@@ -1,13 +1,14 @@
 /** What a cluster's processes have logged, as text: fetched when the tab is opened and when the user asks for it again. */
 import { ToolbarButton, refreshIcon, type Toolbar } from '@jupyterlab/ui-components';
 import { Widget } from '@lumino/widgets';
+import { linesOf, type Logs } from './loglines';
 
 export class LogView extends Widget {
   private readonly text = document.createElement('pre');
   private readonly search = document.createElement('input');
   private lines: string[] = [];
 
-  constructor(private readonly fetch: () => Promise<unknown>) {
+  constructor(private readonly fetch: () => Promise<Partial<Logs>>) {
     super();
     this.addClass('jf-logs');
     this.text.tabIndex = 0;
@@ -44,22 +45,7 @@ export class LogView extends Widget {
 
   private filter(): void {
     const wanted = this.search.value.trim().toLowerCase();
-    const lines = this.lines.filter(line => line.toLowerCase().includes(wanted));
+    const lines = wanted === '' ? this.lines : this.lines.filter(line => line.toLowerCase().includes(wanted));
     this.text.textContent = lines.length > 0 ? lines.join('\n') : this.lines.length > 0 ? 'No line has this.' : 'Nothing has been logged.';
   }
-}
-
-/** Lines of text out of what the server tells: one text, lists of lines, or these by where they come from. */
-export function linesOf(answer: unknown, from = ''): string[] {
-  if (typeof answer === 'string') {
-    const lines = answer.split('\n');
-    return (lines[lines.length - 1] === '' ? lines.slice(0, -1) : lines).map(line => (from ? `${from}  ${line}` : line));
-  }
-  if (Array.isArray(answer)) {
-    return answer.flatMap(part => linesOf(Array.isArray(part) ? part.join(' ') : part, from));
-  }
-  if (typeof answer === 'object' && answer !== null) {
-    return Object.entries(answer).flatMap(([name, part]) => linesOf(part, name));
-  }
-  return [];
 }

@@ -6,9 +6,9 @@ import type { ClusterWish } from './rest';
 /** One pane of the default layout. */
 export interface Place {
   pane: string;
-  mode: 'split-left' | 'split-right' | 'split-top' | 'split-bottom' | 'tab-after' | 'tab-before';
+  mode?: 'split-left' | 'split-right' | 'split-top' | 'split-bottom' | 'tab-after' | 'tab-before';
   /** The pane beside which it goes, or '' for what is at hand. */
-  ref: string;
+  ref?: string;
 }
 
 export interface Options {

@@ -6,6 +6,7 @@
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 import type { ClusterInfo } from '../protocol/snapshots';
+import type { Logs } from './loglines';
 
 /** One thing to fill in when a cluster of a type is started. */
 export interface ClusterOption {
@@ -91,7 +92,7 @@ export class Rest {
     return this.request('DELETE', `clusters/${encodeURIComponent(id)}`);
   }
 
-  logs(id: string): Promise<unknown> {
+  logs(id: string): Promise<Partial<Logs>> {
     return this.request('GET', `clusters/${encodeURIComponent(id)}/logs`);
   }
 

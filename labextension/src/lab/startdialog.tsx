@@ -72,7 +72,7 @@ function Form({ initial, types, environments, taken, trouble, changed }: FormPro
         <input
           name="name"
           value={form.name}
-          placeholder="one that is free"
+          placeholder="chosen for you"
           onChange={event => set({ name: event.target.value })}
           autoComplete="off"
           spellCheck={false}

@@ -85,3 +85,8 @@ export function formOf(wish: Partial<ClusterWish>, types: readonly ClusterType[]
   const type = types.find(each => each.name === wish.type) ?? types[0];
   return { type: type?.name ?? '', name: wish.name ?? '', environment: wish.environment ?? '', values };
 }
+
+/** What is wrong with an address, or ''. */
+export function checkAddress(address: string): string {
+  return /^(tcp|tls):\/\/\S+:\d{1,5}$/.test(address.trim()) ? '' : 'An address such as tls://10.0.0.1:40123.';
+}

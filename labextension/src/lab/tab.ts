@@ -5,6 +5,7 @@
 import type { Message } from '@lumino/messaging';
 import { Signal, type ISignal } from '@lumino/signaling';
 import { Widget } from '@lumino/widgets';
+import type { Disposable } from '../feed/feed';
 import type { Pane, PaneContext, PaneKind } from '../panes/pane';
 import type { ClusterInfo } from '../protocol/snapshots';
 import { toneOf, type Clusters } from './clusters';
@@ -21,7 +22,7 @@ export class PaneTab extends Widget {
   readonly kind: PaneKind;
   private readonly clusters: Clusters;
   private readonly host: TabHost;
-  private readonly dot = element('span', 'jf-dot');
+  private readonly dot = element('span', 'jf-lab-dot');
   private readonly choice = element('select', 'jf-tab-cluster');
   private readonly note = element('span', 'jf-tab-note');
   private readonly stage = element('div', 'jf-tab-stage');
@@ -35,6 +36,8 @@ export class PaneTab extends Widget {
   private shown = ''; // the cluster whose picture this is
   private shownName = '';
   private offered = '';
+  private told = ''; // what is wrong with what is watched
+  private telling: Disposable | null = null;
 
   constructor(kind: PaneKind, clusters: Clusters, host: TabHost, cluster: string, memory: Record<string, unknown>) {
     super();
@@ -44,6 +47,7 @@ export class PaneTab extends Widget {
     this.bound = cluster;
     this.kept = memory;
     this.addClass('jf-tab');
+    this.node.tabIndex = -1;
     this.title.label = kind.title;
     this.title.caption = kind.caption;
     this.title.icon = paneIcon(kind.name, kind.icon);
@@ -118,7 +122,7 @@ export class PaneTab extends Widget {
       return text || (state === 'connecting' ? 'Connecting …' : 'The connection has ended.');
     }
     if (cluster) {
-      return cluster.text || (cluster.state === 'running' ? '' : cluster.state);
+      return cluster.text || (cluster.state === 'running' ? this.told : cluster.state);
     }
     return this.pane ? `${this.shownName} has ended` : '';
   }
@@ -178,6 +182,10 @@ export class PaneTab extends Widget {
       openPane: (pane, memory) => host.openPane(pane, this.bound, memory),
     };
     this.pane = this.kind.create(context);
+    this.telling = this.clusters.feed.onTrouble(cluster.id, text => {
+      this.told = text;
+      this.note.textContent = this.trouble(this.clusters.byId(cluster.id) ?? null);
+    });
     this.stage.append(this.pane.node);
     this.stage.hidden = false;
     if (this.isVisible) {
@@ -186,6 +194,9 @@ export class PaneTab extends Widget {
   }
 
   private drop(): void {
+    this.telling?.dispose();
+    this.telling = null;
+    this.told = '';
     this.pane?.dispose();
     this.pane = null;
     this.shown = '';
@@ -237,8 +248,7 @@ export class PaneTab extends Widget {
 
   protected override onActivateRequest(msg: Message): void {
     super.onActivateRequest(msg);
-    const target = this.pane?.node.querySelector<HTMLElement>('[tabindex="0"], canvas[tabindex], input, button') ?? this.choice;
-    target.focus({ preventScroll: true });
+    this.node.focus({ preventScroll: true });
   }
 
   protected override onCloseRequest(msg: Message): void {

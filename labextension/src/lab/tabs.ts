@@ -84,13 +84,21 @@ export class PaneTabs {
     return this.tracker.find(tab => tab.kind.name === name) !== undefined;
   }
 
-  /** Open the panes of a layout where it says, those that are open already stay where they are. */
+  /**
+   * Open the panes of a layout where it says; those that are open already stay where they are. Raises an Error that names the panes that there are not,
+   * when the others are open.
+   */
   arrange(places: readonly Place[], cluster: string): void {
     const put = new Map<string, PaneTab>();
     const beside = this.app.shell.currentWidget?.id ?? null;
-    for (const { pane, mode, ref } of places) {
-      const anchor = ref === '' ? beside : (put.get(ref)?.id ?? beside);
-      put.set(pane, this.open(pane, { cluster, mode, ref: anchor, activate: false }));
+    const there = places.filter(({ pane }) => PANES.some(kind => kind.name === pane));
+    for (const { pane, mode, ref } of there) {
+      const anchor = put.get(ref ?? '')?.id ?? beside;
+      put.set(pane, this.open(pane, { cluster, mode: mode ?? 'split-right', ref: anchor, activate: false }));
+    }
+    const unknown = places.filter(place => !there.includes(place)).map(({ pane }) => pane);
+    if (unknown.length > 0) {
+      throw new Error(`The layout in the settings names panes that there are not: ${unknown.join(', ')}.`);
     }
   }
 
