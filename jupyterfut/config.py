@@ -79,8 +79,8 @@ def _quantity(value: str | int | float, units: Mapping[str, float], wanted: str)
 # --- the settings
 
 
-# Each is `Annotated[type, unit, what it is for]`. The unit also says how a text is read: "bytes", "s", "path", "share" (0 to 1), "" (a number), or
-# the allowed words, parted by "|". Named tuples, since a dataclass takes ten times as long to make, in every process
+# Each is `Annotated[type, unit, what it is for]`. The unit also says how a text is read: "bytes", "s", "path", "text", "share" (0 to 1), "" (a
+# number), or the allowed words, parted by "|". Named tuples, since a dataclass takes ten times as long to make, in every process
 # (docs/design/decisions/start-up.md).
 
 
@@ -189,6 +189,25 @@ class NotebookSettings(NamedTuple):
     cache_directory: Annotated[str, "path", "where it is kept; empty: `jupyterfut/cells` in the user's cache directory"] = ""
 
 
+class DashboardSettings(NamedTuple):
+    """Where a scheduler's own dashboard is."""
+
+    address: Annotated[
+        str,
+        "text",
+        "where it listens: host and port, such as `127.0.0.1:8787`; `:0` is any free port of this machine only. Empty: there is none",
+    ] = "127.0.0.1:0"
+    hosts: Annotated[
+        str, "text", "names, parted by commas, by which browsers reach it, beside addresses, `localhost` and the machine's own name: behind a proxy"
+    ] = ""
+    link: Annotated[
+        str,
+        "text",
+        "what `dashboard_link` says, up to the token: behind a proxy. `{port}` and `{NAME}` of environment variables are filled in; empty: where it "
+        "listens",
+    ] = ""
+
+
 class Settings(NamedTuple):
     """All groups."""
 
@@ -199,6 +218,7 @@ class Settings(NamedTuple):
     client: ClientSettings = ClientSettings()
     deploy: DeploySettings = DeploySettings()
     notebook: NotebookSettings = NotebookSettings()
+    dashboard: DashboardSettings = DashboardSettings()
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """The values that differ from the defaults, as plain JSON types: what a parent process hands to its child.
@@ -231,6 +251,7 @@ _GROUPS: dict[str, type[Any]] = {
     "client": ClientSettings,
     "deploy": DeploySettings,
     "notebook": NotebookSettings,
+    "dashboard": DashboardSettings,
 }
 
 
@@ -366,9 +387,9 @@ def _convert(raw: Any, unit: str, *, whole: bool) -> Any:
         return parse_bytes(raw)
     if unit == "s":
         return parse_seconds(raw)
-    if unit == "path":
+    if unit in ("path", "text"):
         if not isinstance(raw, str):
-            raise ValueError(f"{raw!r} is not a path")
+            raise ValueError(f"{raw!r} is not a {unit}")
         return raw
     if "|" in unit:
         if raw not in unit.split("|"):

@@ -17,6 +17,7 @@ HELP = {
     "demo": "run an evolving workflow on this machine and show what is gained; --lab opens the notebook",
     "scheduler": "run a scheduler, for a cluster over several machines",
     "worker": "run workers for a scheduler",
+    "dashboard": "open a cluster's dashboard in the browser, or print its link",
     "cluster": "start, list or stop the clusters that run on this machine",
     "config": "print the settings in force and where each comes from",
 }

@@ -11,7 +11,7 @@ import asyncio
 import os
 from pathlib import Path
 
-from jupyterfut import config
+from jupyterfut import config, plugins
 from jupyterfut.cli import options
 from jupyterfut.errors import ConfigError
 from jupyterfut.runtime import connections, interfaces
@@ -30,6 +30,10 @@ def main(arguments: list[str]) -> int:
         "--allow-run", action="store_true",
         help="let clients run functions and plugins in the scheduler's own process (Client.run_on_scheduler); the setting scheduler.allow_run",
     )  # fmt: skip
+    parser.add_argument(
+        "--dashboard-address", metavar="ADDRESS", default=config.settings().dashboard.address,
+        help="where the dashboard listens, such as :8787 (default: the setting dashboard.address, %(default)s); '' for none",
+    )  # fmt: skip
     options.add_token(parser)
     options.add_tls(parser)
     args = parser.parse_args(arguments)
@@ -37,6 +41,10 @@ def main(arguments: list[str]) -> int:
         parser.error(
             f"{args.host} can be reached from other machines: give --tls-cert and --tls-key (and --tls-ca), or --no-tls on a trusted network"
         )
+    if args.dashboard_address and not args.tls_cert and not args.no_tls:
+        host, _port = interfaces.host_and_port(args.dashboard_address, "--dashboard-address")
+        if not interfaces.is_loopback(host):
+            parser.error(f"the dashboard on {host} can be reached from other machines: give --tls-cert and --tls-key, or --no-tls")
     if bool(args.tls_cert) != bool(args.tls_key):
         parser.error("--tls-cert and --tls-key go together")
     if args.tls_cert and args.no_tls:
@@ -60,14 +68,22 @@ async def _serve(args: argparse.Namespace, token: str) -> int:
     on_stop_signals(asyncio.get_running_loop(), stop.set)
     allow_run = args.allow_run or config.settings().scheduler.allow_run == "yes"
     security = options.security(args, token)
-    async with Scheduler(host=args.host, port=args.port, security=security, name=args.name, allow_run=allow_run) as scheduler:
+    dashboard = None
+    if args.dashboard_address:
+        tls = {"cert": args.tls_cert, "key": args.tls_key} if args.tls_cert else None
+        dashboard = plugins.load("dashboard", "serve")(args.dashboard_address, tls=tls)
+    link = None if dashboard is None else dashboard.link
+    where = {"host": args.host, "port": args.port}
+    async with Scheduler(**where, security=security, name=args.name, allow_run=allow_run, dashboard=dashboard) as scheduler:
         address = scheduler.address
         infos: list[connections.ConnectionInfo] = []
         try:
             for path in dict.fromkeys((None, args.connection_file)):  # where `Client(NAME)` and 'jupyterfut cluster' look, and where it was asked for
-                infos.append(connections.write_connection_file(address, token, args.name, tls_ca=args.tls_ca, path=path))
+                infos.append(connections.write_connection_file(address, token, args.name, tls_ca=args.tls_ca, dashboard=link, path=path))
             file = infos[-1].path
             print(f"scheduler {args.name!r} at {address}\nconnection file: {file}\nworkers join with: jupyterfut worker {address}", flush=True)
+            if dashboard is not None:
+                print(f"dashboard at {dashboard.url}, opened by: jupyterfut dashboard {args.name}", flush=True)
             finished = asyncio.create_task(scheduler.finished())
             stopped = asyncio.create_task(stop.wait())
             await asyncio.wait((finished, stopped), return_when=asyncio.FIRST_COMPLETED)

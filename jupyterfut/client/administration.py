@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
+from jupyterfut import plugins
 from jupyterfut.client import everywhere, registering, watching
 from jupyterfut.client.everywhere import OnError
 from jupyterfut.client.timeouts import Timeout
@@ -277,6 +278,35 @@ class Administration:
         ['client', 'scheduler', 'workers']
         """
         return watching.get_versions(_client(self), check, packages)
+
+    # --- the dashboard
+
+    @property
+    def dashboard_link(self) -> str:
+        """The cluster's dashboard, for a browser on the scheduler's machine, with the token that opens it; "" where there is none.
+
+        >>> from jupyterfut import Client
+        >>> with Client(processes=False) as client:
+        ...     client.dashboard_link.startswith("http://127.0.0.1:")
+        True
+        """
+        return str(_client(self)._session.info.get("dashboard", ""))
+
+    def dashboard(self, *panes: str, height: int | None = None) -> Any:
+        """Panes of the dashboard as a notebook's output: "task-stream", "progress", "workers", "load", "timings", "graph", "profile", "memory",
+        "network", "events", "cells"; without any, an overview. They move while the kernel is busy, and need no port.
+
+        height: of each pane, in pixels. Wants anywidget (`pip install anywidget`) and a front end that shows widgets; elsewhere the object is a line
+            of text with the dashboard's address, and that is what is saved in the document.
+
+        Returns at once. Raises ValueError for a height that makes no sense, ClosedError once closed; the front end says which panes it does not know.
+
+        >>> from jupyterfut import Client
+        >>> with Client(processes=False, name="mine") as client:
+        ...     client.dashboard("task-stream", "workers")
+        <Dashboard of 'mine': task-stream, workers>
+        """
+        return plugins.load("dashboard", "show")(_client(self), panes, height)
 
 
 def _client(mixin: Administration) -> Client:

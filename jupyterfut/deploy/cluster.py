@@ -93,6 +93,12 @@ class Cluster:
         raise TypeError(f"{type(self).__name__} has no address")
 
     @property
+    def dashboard_link(self) -> str:
+        """The dashboard, for a browser on the scheduler's machine, with the token that opens it: `http://127.0.0.1:35791/?token=...`. "" until the
+        scheduler listens, and where there is none."""
+        return ""
+
+    @property
     def workers(self) -> dict[str, WorkerInfo]:
         """The workers by name, as known now."""
         raise TypeError(f"{type(self).__name__} has no workers")

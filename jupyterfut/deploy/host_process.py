@@ -40,6 +40,7 @@ class HostProcess:
         self._start_timeout_s = start_timeout_s
         self._close_timeout_s = close_timeout_s
         self.address = ""
+        self.dashboard_link = ""
         self.workers: dict[str, WorkerInfo] = {}
         reap()
         self.process: subprocess.Popen[bytes] = child.spawn(MODULE, settings, title=f"jupyterfut cluster {settings['name']}")
@@ -141,6 +142,7 @@ class HostProcess:
         match message.get("event"):
             case "listening":
                 self.address = message["address"]
+                self.dashboard_link = message["dashboard"]
                 self._listening.set_result(self.address)
             case "ready":
                 self._timer.cancel()

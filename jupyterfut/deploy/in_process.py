@@ -11,9 +11,10 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
-from jupyterfut import config
+from jupyterfut import config, plugins
 from jupyterfut.comm import Security
 from jupyterfut.deploy.cluster import WorkerInfo
+from jupyterfut.deploy.kernel import current_kernel_id, kernel_identity
 from jupyterfut.errors import JupyterfutError, WorkerStartError
 from jupyterfut.runtime.insider import Insider
 from jupyterfut.runtime.scheduler_server import Scheduler
@@ -34,9 +35,12 @@ class InProcess:
         memory_limit_bytes: int,
         resources: dict[str, float] | None,
         local_directory: str | None,
+        dashboard: str = "",
         settings: config.Settings,
     ) -> None:
         self.address = ""
+        self.dashboard_link = ""
+        self._dashboard = dashboard
         self.workers: dict[str, WorkerInfo] = {}
         self._name = name
         self._security = Security(token=token)
@@ -66,12 +70,27 @@ class InProcess:
             self._lock = asyncio.Lock()
         async with self._lock:
             if self._scheduler is None:
-                scheduler = Scheduler(host="inproc", security=self._security, name=self._name, config=self._settings)
+                dashboard = self._open_dashboard()
+                scheduler = Scheduler(host="inproc", security=self._security, name=self._name, config=self._settings, dashboard=dashboard)
                 await scheduler.start()
                 self._scheduler = scheduler
                 self._workforce = Workforce(self, Insider(scheduler), lambda n: self.on_wish(n))
                 self.address = scheduler.address
         return self.address
+
+    def _open_dashboard(self) -> Any:
+        if not self._dashboard:
+            return None
+        kernel = kernel_identity()
+        dashboard = plugins.load("dashboard", "serve")(
+            self._dashboard,
+            kernel=(current_kernel_id() or "") if kernel is not None else "",
+            session=kernel.session if kernel is not None else "",
+            owner="process" if kernel is None else "kernel",
+        )
+        if dashboard is not None:
+            self.dashboard_link = dashboard.link
+        return dashboard
 
     async def ready(self) -> None:
         """Start the workers, if they have not been."""

@@ -24,7 +24,7 @@ from jupyterfut.errors import ClosedError, ConfigError
 from jupyterfut.runtime import connections, worker_process
 from jupyterfut.runtime.host import LoopThread
 from jupyterfut.runtime.host_main import host_settings
-from jupyterfut.runtime.interfaces import is_loopback
+from jupyterfut.runtime.interfaces import host_and_port, is_loopback
 from jupyterfut.runtime.process import cpu_count, parse_memory_limit
 
 if TYPE_CHECKING:
@@ -65,8 +65,10 @@ class LocalCluster(Cluster):
     - `host`, `port`: where the scheduler listens. Beyond loopback it wants a `security` with TLS files, or `allow_plain=True`.
     - `resources`: what each worker offers (`{"GPU": 1}`). `local_directory`: where workers spill. `settings`: in place of this process's own.
     - `loop_thread`, `wait=False`: for a `Client` that starts the cluster on its own loop, see `launch`.
-    - `ip`, `scheduler_port`: what dask.distributed calls `host` and `port`. `dashboard_address`, `worker_dashboard_address`, `silence_logs` and
-      `loop` are accepted and not used.
+    - `dashboard_address`: where the scheduler's dashboard listens (":8787", "127.0.0.1:8787"; see `dashboard_link`), instead of what the setting
+      `dashboard.address` says; None or "": there is none. Beyond loopback it wants what `host` wants.
+    - `ip`, `scheduler_port`: what dask.distributed calls `host` and `port`. `worker_dashboard_address`, `silence_logs` and `loop` are accepted and
+      not used.
 
     Blocks until the workers have joined. With `asynchronous=True` it returns at once and is awaited (`async with LocalCluster(asynchronous=True)
     as c`). Raises WorkerStartError when the cluster does not come up, ConfigError for an option that makes no sense. A cluster that is neither
@@ -98,7 +100,7 @@ class LocalCluster(Cluster):
         wait: bool = True,
         ip: str | None = None,
         scheduler_port: int | None = None,
-        dashboard_address: Any = None,
+        dashboard_address: str | int | None = "auto",
         worker_dashboard_address: Any = None,
         silence_logs: Any = None,
         loop: Any = None,
@@ -120,6 +122,9 @@ class LocalCluster(Cluster):
         files = worker_process.tls_settings(security) if security is not None else None
         if not allow_plain and not files and processes and not is_loopback(host):
             raise ConfigError(f"a scheduler on {host} can be reached from other machines: give security= with TLS files, or allow_plain=True")
+        dashboard = str(settings.dashboard.address if dashboard_address == "auto" else "" if dashboard_address is None else dashboard_address)
+        if dashboard and not allow_plain and not files and not is_loopback(host_and_port(dashboard)[0]):
+            raise ConfigError(f"a dashboard at {dashboard} can be reached from other machines: give security= with TLS files, or allow_plain=True")
         self._token = token
         self._part: HostProcess | InProcess
         if processes:
@@ -131,7 +136,7 @@ class LocalCluster(Cluster):
                     name=self.name, token=token, n_workers=n, threads_per_worker=threads, memory_limit_bytes=parse_memory_limit(memory_limit, n),
                     host=host, port=port, resources=resources, tls=files, detached=detached, kernel_id=current_kernel_id(),
                     session=kernel.session if kernel is not None else "", kernel_file=kernel.file if kernel is not None else "",
-                    local_directory=local_directory, config=settings.to_dict(),
+                    local_directory=local_directory, dashboard=dashboard, config=settings.to_dict(),
                 ),
                 start_timeout_s=settings.deploy.start_timeout_s, close_timeout_s=settings.deploy.close_timeout_s,
             )  # fmt: skip
@@ -142,7 +147,7 @@ class LocalCluster(Cluster):
 
             self._part = InProcess(
                 name=self.name, token=token, n_workers=n, threads_per_worker=threads, memory_limit_bytes=parse_memory_limit(memory_limit, n),
-                resources=resources, local_directory=local_directory, settings=settings,
+                resources=resources, local_directory=local_directory, dashboard=dashboard, settings=settings,
             )  # fmt: skip
         self.security = dataclasses.replace(security or Security(), token=token)
         self._owns_loop_thread = not asynchronous and loop_thread is None
@@ -256,6 +261,11 @@ class LocalCluster(Cluster):
     def scheduler_address(self) -> str:
         """Where clients and workers connect: `tcp://127.0.0.1:40123`; "" until it is known."""
         return self._part.address
+
+    @property
+    def dashboard_link(self) -> str:
+        """See `Cluster.dashboard_link`."""
+        return self._part.dashboard_link
 
     @property
     def workers(self) -> dict[str, WorkerInfo]:

@@ -104,6 +104,7 @@ class SSHCluster(Cluster):
         self._listening: asyncio.Task[str] | None = None
         self._ready: asyncio.Task[None] | None = None
         self._address = ""
+        self._dashboard_link = ""
         self._workforce: Workforce | None = None
         self._owns_loop_thread = not asynchronous and loop_thread is None
         if self._owns_loop_thread:
@@ -198,6 +199,12 @@ class SSHCluster(Cluster):
         return "closed" if self._processes and self._processes[0].ended else self._status
 
     @property
+    def dashboard_link(self) -> str:
+        """The dashboard, with the token that opens it. It listens on the scheduler's machine, as a rule for that machine only: `ssh -L` leads
+        there."""
+        return self._dashboard_link
+
+    @property
     def scheduler_address(self) -> str:
         """Where clients and workers connect; "" until it is known."""
         return self._address
@@ -212,8 +219,10 @@ class SSHCluster(Cluster):
 
     async def _start_scheduler(self) -> str:
         options = {"host": self._default_host, "port": 0, **self._scheduler_options}
-        process = self._start(self._logins[0], {"role": "scheduler", "name": self.name, **options}, "the scheduler")
-        self._address = (await self._begun(process))["address"]
+        dashboard = self._settings.dashboard.address
+        process = self._start(self._logins[0], {"role": "scheduler", "name": self.name, "dashboard": dashboard, **options}, "the scheduler")
+        begun = await self._begun(process)
+        self._address, self._dashboard_link = begun["address"], begun["dashboard"]
         connections.remember_token(self._address, self.security.token or "")
         self._workforce = Workforce(self._staff, _Door(process), self._wished)
         return self._address

@@ -2,7 +2,8 @@
 
 Started by `deploy.LocalCluster` with one line of JSON on stdin (`HostSettings`). It answers on stdout with lines of JSON:
 
-    {"event": "listening", "address": ..., "pid": ...}     at once: clients may connect (they are served when the rest is up)
+    {"event": "listening", "address": ..., "pid": ...,     at once: clients may connect (they are served when the rest is up)
+     "dashboard": link or ""}
     {"event": "workers", "workers": [{...}, ...]}           whenever that changed
     {"event": "ready"} or {"event": "failed", "error": ...} the first workers have joined, or cannot
     {"event": "done", "id": ..., "kind": ..., "error": ...} the answer to {"op": "scale"}, {"op": "adapt"}, {"op": "stop_adapting"}, with an "id"
@@ -49,13 +50,15 @@ def host_settings(
     session: str = "",
     kernel_file: str = "",
     local_directory: str | None = None,
+    dashboard: str = "",
     config: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
-    """What a host is told on its stdin. `config` is `Settings.to_dict()`."""
+    """What a host is told on its stdin. `config` is `Settings.to_dict()`; `dashboard` where the dashboard listens, "" for none."""
     return {
         "name": name, "token": token, "n_workers": n_workers, "threads_per_worker": threads_per_worker, "memory_limit": memory_limit_bytes,
         "host": host, "port": port, "resources": resources or {}, "tls": tls, "detached": detached, "kernel_id": kernel_id,
-        "session": session, "kernel_file": kernel_file, "local_directory": local_directory, "config": config,
+        "session": session, "kernel_file": kernel_file, "local_directory": local_directory,
+        "dashboard": dashboard, "config": config,
     }  # fmt: skip
 
 
@@ -72,8 +75,9 @@ def main() -> int:
     address = interfaces.join("tls" if settings["tls"] else "tcp", interfaces.reachable_host(settings["host"]), listener.getsockname()[1])
     specs = [_spec(settings, address, str(number)) for number in range(settings["n_workers"])]
     workers = [worker_process.spawn_worker(spec) for spec in specs]
-    parent.report({"event": "listening", "address": address, "pid": os.getpid()})
-    code = _serve(parent, listener, address, workers)
+    dashboard = _open_dashboard(settings)
+    parent.report({"event": "listening", "address": address, "pid": os.getpid(), "dashboard": "" if dashboard is None else dashboard.link})
+    code = _serve(parent, listener, address, workers, dashboard)
     if log is not None and code == 0:
         os.unlink(log)
     return code
@@ -83,6 +87,19 @@ def _bind(host: str, port: int) -> socket.socket:
     listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=BACKLOG)
     listener.setblocking(False)
     return listener
+
+
+def _open_dashboard(settings: dict[str, Any]) -> Any:
+    """Bind the dashboard's port, so that its link is known."""
+    if not settings["dashboard"]:
+        return None
+    from jupyterfut import config, plugins
+
+    config.use(config.Settings.from_dict(settings["config"], "the parent's settings"))
+    owner = "detached" if settings["detached"] else "kernel" if settings["kernel_id"] else "process"
+    return plugins.load("dashboard", "serve")(
+        settings["dashboard"], kernel=settings["kernel_id"] or "", session=settings["session"], owner=owner, tls=settings["tls"]
+    )
 
 
 def log_to_file(name: str) -> str:
@@ -106,7 +123,7 @@ def _spec(settings: dict[str, Any], address: str, name: str) -> dict[str, Any]:
     )  # fmt: skip
 
 
-def _serve(parent: child.Parent, listener: socket.socket, address: str, workers: list[subprocess.Popen[bytes]]) -> int:
+def _serve(parent: child.Parent, listener: socket.socket, address: str, workers: list[subprocess.Popen[bytes]], dashboard: Any) -> int:
     import asyncio
 
     from jupyterfut import config
@@ -114,14 +131,15 @@ def _serve(parent: child.Parent, listener: socket.socket, address: str, workers:
 
     config.use(config.Settings.from_dict(parent.settings["config"], "the parent's settings"))
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        return runner.run(Host(parent, listener, address).run(workers))
+        return runner.run(Host(parent, listener, address, dashboard).run(workers))
 
 
 class Host:
     """The scheduler and the nannies of one process."""
 
-    def __init__(self, parent: child.Parent, listener: socket.socket, address: str) -> None:
+    def __init__(self, parent: child.Parent, listener: socket.socket, address: str, dashboard: Any = None) -> None:
         self._parent = parent
+        self._dashboard = dashboard
         self._listener = listener
         self._address = address
         self._nannies: list[Nanny] = []
@@ -149,7 +167,8 @@ class Host:
         logs.tell_more()
         lifeline = self._parent.lines(self._loop, self._on_line, self._on_parent_lost)
         connections.remember_token(self._address, settings["token"])
-        async with Scheduler(sock=self._listener, security=self._security, name=settings["name"]) as self._scheduler:
+        scheduler = Scheduler(sock=self._listener, security=self._security, name=settings["name"], dashboard=self._dashboard)
+        async with scheduler as self._scheduler:
             info = connections.write_connection_file(
                 self._address,
                 settings["token"],
@@ -157,6 +176,7 @@ class Host:
                 kernel_id=settings["kernel_id"],
                 session=settings["session"],
                 kernel_file=settings["kernel_file"],
+                dashboard=None if self._dashboard is None else self._dashboard.link,
                 detached=settings["detached"],
                 tls_ca=tls.get("ca"),
             )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 import socket
 
+from jupyterfut.errors import ConfigError
+
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach a server on `host`.
@@ -61,3 +63,18 @@ def join(scheme: str, host: str, port: int) -> str:
     ('tcp://127.0.0.1:80', 'tls://[::1]:80')
     """
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def host_and_port(address: str | int, what: str = "a dashboard's address") -> tuple[str, int]:
+    """Where to listen, as people write it: "127.0.0.1:8787", ":8787" (loopback), "8787", 0 (any free port). Raises ConfigError.
+
+    >>> host_and_port(":8787"), host_and_port(0), host_and_port("0.0.0.0:80"), host_and_port("[::1]:80"), host_and_port("localhost")
+    (('127.0.0.1', 8787), ('127.0.0.1', 0), ('0.0.0.0', 80), ('::1', 80), ('localhost', 0))
+    """
+    text = str(address).strip()
+    host, colon, port = ("", ":", text) if text.isdigit() else text.rpartition(":")
+    if not colon or text.endswith("]"):
+        host, port = text, "0"
+    if not port.isdigit() or int(port) > 65535 or "/" in host or not text:
+        raise ConfigError(f"{what} is a host and a port, such as '127.0.0.1:8787' or ':0', not {address!r}")
+    return host.strip("[]") or "127.0.0.1", int(port)

@@ -29,7 +29,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jupyterfut import config
+from jupyterfut import config, plugins
 from jupyterfut._version import __version__
 from jupyterfut.comm import Security
 from jupyterfut.errors import JupyterfutError
@@ -132,12 +132,18 @@ class _Remote:
 class _RemoteScheduler(_Remote):
     async def _serve(self, stop: asyncio.Event) -> None:
         settings = self._parent.settings
-        async with Scheduler(host=settings["host"], port=settings["port"], security=self._security, name=settings["name"]) as scheduler:
+        dashboard = None
+        if settings["dashboard"]:
+            tls = {"cert": self._security.tls_cert, "key": self._security.tls_key} if self._security.tls_cert else None
+            dashboard = plugins.load("dashboard", "serve")(settings["dashboard"], tls=tls)
+        link = "" if dashboard is None else dashboard.link
+        where = {"host": settings["host"], "port": settings["port"]}
+        async with Scheduler(**where, security=self._security, name=settings["name"], dashboard=dashboard) as scheduler:
             self._insider = Insider(scheduler)
             scheme, _, rest = scheduler.address.partition("://")
             host, _, port = rest.rpartition(":")
             address = interfaces.join(scheme, interfaces.reachable_host(host.strip("[]")), int(port))
-            self._parent.report({"event": "listening", "address": address, "pid": os.getpid()})
+            self._parent.report({"event": "listening", "address": address, "pid": os.getpid(), "dashboard": link})
             finished = asyncio.create_task(scheduler.finished())
             stopped = asyncio.create_task(stop.wait())
             await asyncio.wait((finished, stopped), return_when=asyncio.FIRST_COMPLETED)

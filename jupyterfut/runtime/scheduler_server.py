@@ -15,7 +15,7 @@ import socket
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from jupyterfut import comm
 from jupyterfut.comm import Security, Stream
@@ -35,14 +35,26 @@ from jupyterfut.wire.messages import AsClient, ClientHello, Goodbye, Message, Na
 logger = logging.getLogger("jupyterfut.scheduler")
 
 
+class Door(Protocol):
+    """What shows a scheduler to people: `diagnostics.dashboard.Dashboard`."""
+
+    link: str  #: where, with the token that opens it
+
+    def begin(self, scheduler: Scheduler) -> None:
+        """From now on."""
+
+    async def close(self) -> None:
+        """It ends. Soon."""
+
+
 class Scheduler:
     """A scheduler that listens at `address`. Use as `async with Scheduler(port=0) as s:`, or `await s.start()` and `await s.close()`.
 
     `host` and `port` say where to listen (loopback and any free port by default; `host="inproc"`: inside this process only; `sock`: a bound socket).
     `token` is what every connection must prove to know; without one a fresh token is made, which clients and workers in this process find by
     themselves. `allow_run`: whether clients may run functions and plugins in it; default: the setting `scheduler.allow_run`, whose "auto" means yes
-    here (`jupyterfut scheduler` says no). Nothing blocks but the two coroutines; the machine's time is the event loop's. Raises `ConnectionFailed` if
-    it cannot listen.
+    here (`jupyterfut scheduler` says no). `dashboard`: what shows it to people, from `start` to `close`. Nothing blocks but the two coroutines; the
+    machine's time is the event loop's. Raises `ConnectionFailed` if it cannot listen.
 
     >>> import asyncio
     >>> async def main():
@@ -63,8 +75,11 @@ class Scheduler:
         name: str = "scheduler",
         sock: socket.socket | None = None,
         allow_run: bool | None = None,
+        dashboard: Door | None = None,
     ) -> None:
         self.name = name
+        self.dashboard = dashboard
+        self.started = 0.0  #: when, in seconds since 1970
         self.config = config or settings()
         security = security or Security()
         if token is None:
@@ -96,7 +111,8 @@ class Scheduler:
     async def start(self) -> Scheduler:
         """Listen. Returns itself."""
         self._loop = asyncio.get_running_loop()
-        self.machine.state.epoch_s = time.time() - self._loop.time()
+        self.started = time.time()
+        self.machine.state.epoch_s = self.started - self._loop.time()
         host, port, sock = self._where
         if sock is not None:
             contact = sock.getsockname()
@@ -111,6 +127,9 @@ class Scheduler:
         logs.acquire(self.config.scheduler.log_lines)
         self.address = self._listener.address
         connections.remember_token(self.address, self.token)
+        if self.dashboard is not None:
+            self.machine.members.dashboard_link = self.dashboard.link
+            self.dashboard.begin(self)
         logger.info("scheduler %s listens at %s", self.name, self.address)
         return self
 
@@ -122,6 +141,8 @@ class Scheduler:
         self._closed = True
         if self._wake is not None:
             self._wake.cancel()
+        if self.dashboard is not None:
+            await self.dashboard.close()
         if self._listener is not None:
             logs.release()
             self._listener.close()

@@ -77,7 +77,7 @@ def test_the_readme_has_its_two_lines() -> None:
 
 def test_commands_of_the_readme_exist() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"\bjupyterfut (scheduler|worker|cluster|config|demo)\b", text)) == set(plugins.names("commands"))
+    assert set(re.findall(r"\bjupyterfut (scheduler|worker|cluster|config|demo|dashboard)\b", text)) == set(plugins.names("commands"))
 
 
 def test_the_version_stands_in_one_place() -> None:
@@ -91,5 +91,5 @@ def test_builtin_plugins_load() -> None:
     for group, entries in plugins.BUILTIN.items():
         for name in entries:
             assert callable(plugins.load(group, name))
-    with pytest.raises(LookupError, match="there are: cluster, config, demo"):
+    with pytest.raises(LookupError, match="there are: cluster, config, dashboard, demo"):
         plugins.load("commands", "nonsense")

@@ -9,6 +9,7 @@ or says goodbye, are its futures gone.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from jupyterfut.core.effects import Close, Effect, Log
 from jupyterfut.core.scheduler import post
@@ -36,6 +37,7 @@ class Members:
         self.transitions = transitions
         self.dispatch = dispatch
         self.coordination = coordination
+        self.dashboard_link = ""  #: told to clients; set by the shell
         self.on_client_left: Callable[[ClientState], None] = lambda client: None
 
         self.on_join: Callable[[WorkerState], None] = lambda worker: None  # first of all after its welcome
@@ -76,6 +78,9 @@ class Members:
         """The settings that both sides must share."""
         config = self.state.config
         return {"inline_bytes": config.inline_bytes, "heartbeat_s": config.heartbeat_s, "client_lease_s": config.client_lease_s}
+
+    def _facts_for_clients(self) -> dict[str, Any]:
+        return {**self.facts(), "dashboard": self.dashboard_link} if self.dashboard_link else {**self.facts()}
 
     def _adopt(self, worker: WorkerState, hello: WorkerHello) -> None:
         """Take what the worker still holds and somebody knows of; let it drop the rest."""
@@ -150,7 +155,7 @@ class Members:
                 client.peer = client.outbox.peer = peer
                 state.peers[peer] = client
             self.client_back(client)
-            post.append(state, client.outbox, Welcome(True, self.facts()))
+            post.append(state, client.outbox, Welcome(True, self._facts_for_clients()))
             return
         if client is not None:
             if client.worker is None:
@@ -165,7 +170,7 @@ class Members:
         else:
             worker.clients[hello.client] = client
         state.journal.entries.append((state.now, client.id, "client joined", client.name))
-        post.append(state, client.outbox, Welcome(False, self.facts()))
+        post.append(state, client.outbox, Welcome(False, self._facts_for_clients()))
 
     def knows(self, hello: ClientHello) -> bool:
         """Whether a client may go on where it was."""
