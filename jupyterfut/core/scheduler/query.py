@@ -198,7 +198,8 @@ class Query:
         return {
             "workers": {worker.address: self.worker_facts(worker) for worker in state.workers.values()},
             "tasks": counts,
-            "clients": sum(not client_id.startswith("insider-") for client_id in state.clients),  # those are parts of the cluster itself
+            # insiders are parts of the cluster itself, and viewers only look
+            "clients": sum(not client_id.startswith("insider-") and not client.info.get("viewer") for client_id, client in state.clients.items()),
             "functions": len(state.functions),
         }
 
