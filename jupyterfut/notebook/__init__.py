@@ -5,7 +5,7 @@ Nothing here imports IPython before the extension is loaded: workers import `run
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -24,3 +24,14 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     from jupyterfut.notebook import extension
 
     extension.unload(shell)
+
+
+def join(cluster: str, namespace: dict[str, Any]) -> None:
+    """Connect a notebook that has just begun: called by front ends for which the user has chosen that (the sidebar's "Connect New Notebooks").
+
+    The client of the cluster with this name becomes the default one, and `client` in the namespace. Blocks until it is connected. Where there is a
+    client already, or something else of that name, nothing happens. Raises ConnectionFailed when no such cluster runs.
+    """
+    from jupyterfut.notebook import clients
+
+    clients.join(cluster, namespace)

@@ -1,4 +1,5 @@
-"""Which client a magic uses: the notebook's own, one that its first use starts, or one of a cluster that `--on` names.
+"""Which client a magic uses: the notebook's own, one that its first use starts, or one of a cluster that `--on` names; and the client with which a
+notebook begins, if that was chosen.
 
 A client that is started here is kept here: the notebook need not hold it under a name. It ends with the kernel, and its cluster with it.
 """
@@ -36,6 +37,12 @@ def client_on(cluster: str) -> Client:
         if cluster in (client.address, getattr(client.cluster, "name", None)):
             return client
     return keep(Client(cluster, set_as_default=False))
+
+
+def join(cluster: str, namespace: dict[str, Any]) -> None:
+    """See `jupyterfut.notebook.join`."""
+    if not open_clients() and "client" not in namespace:
+        namespace["client"] = keep(Client(cluster))
 
 
 def keep(client: Client) -> Client:
