@@ -73,9 +73,10 @@ class JournalReader:
 
     __slots__ = ("_journal", "_last")
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, *, all_of_it: bool = False) -> None:
+        """It begins here and now, or, with `all_of_it`, as far back as the journal reaches."""
         self._journal = journal
-        self._last = journal.entries[-1] if journal.entries else None
+        self._last = journal.entries[-1] if journal.entries and not all_of_it else None
 
     def read(self) -> list[Entry]:
         """The new entries, oldest first, batches taken apart."""
@@ -86,6 +87,18 @@ class JournalReader:
             else:
                 found.extend((now, one, what, detail) for one in key)
         return found
+
+    def of(self, kinds: Collection[str]) -> list[Entry]:
+        """The new entries of these kinds (of what happened), oldest first. Batches are passed over.
+
+        >>> j = Journal(size=10)
+        >>> reader = JournalReader(j)
+        >>> j.batch(0.7, ["x", "y"], "sent", "w1")
+        >>> j.entries.append((0.8, "x", "processing -> erred", 1))
+        >>> reader.of({"processing -> erred"})
+        [(0.8, 'x', 'processing -> erred', 1)]
+        """
+        return [entry for entry in reversed(self._new()) if entry[2] in kinds and type(entry[1]) is str]
 
     def touched(self, keys: Collection[str]) -> list[str]:
         """Those of `keys` (best a dict or a set) to which something has happened since it last looked. Batches are not taken apart for the others.

@@ -6,6 +6,9 @@ compares them with the tasks.
 
 `FunctionTimes` sums up what calls of functions of one name took, whoever asked for them.
 
+A client that calls a function again, when all of that is over and some time has passed, begins anew, so that what is at work is seen and not what was
+an hour ago. (The groups of a notebook's cell begin with each execution.)
+
 A group whose tasks are all forgotten is kept for a while, since people look at what has just ended: of these the last `ENDED_KEPT`. They are looked
 through only when there are twice as many groups as were left the last time, so that a notebook that makes a new function for each call pays for that
 evenly.
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
 ENDED_KEPT: Final = 200
 """Groups of which no task is left."""
 
+PAUSE_S: Final = 1.0
+"""What comes within this time after the last of a group goes on with it."""
+
 NAMES_KEPT: Final = 1_000
 """Names of functions whose times are kept: those that took longest."""
 
@@ -40,7 +46,12 @@ def group_of(state: State, function: FunctionState | None, origin: str) -> Group
     """The group of calls of this function from this origin; without a function that of data."""
     key = (function.id if function is not None else FunctionId(""), origin)
     group = state.groups.get(key)
-    return group if group is not None else _new_group(state, key, function)
+    if group is None:
+        return _new_group(state, key, function)
+    if group.ended_at < state.now - PAUSE_S and "/" not in origin and is_over(group):
+        state.groups_made += 1
+        group.begin_anew(state.groups_made, state.now)
+    return group
 
 
 def _new_group(state: State, key: GroupKey, function: FunctionState | None) -> GroupState:

@@ -127,11 +127,15 @@ class GroupState:
     __slots__ = ("counts", "done", "ended_at", "id", "key", "name", "running_s", "started_at", "times")
 
     def __init__(self, number: int, key: GroupKey, name: str, times: FunctionTimes, now: float) -> None:
-        self.id = number
         self.key = key
         self.name = name
         self.times = times
         self.counts: dict[str, int] = dict.fromkeys(STATES, 0)  # forgotten ones too
+        self.begin_anew(number, now)
+
+    def begin_anew(self, number: int, now: float) -> None:
+        """None of its tasks is there (any more)."""
+        self.id = number
         self.done = 0  # that have finished, well or not, held or not
         self.started_at = now
         self.ended_at = now  # when one finished or was taken back last

@@ -51,31 +51,19 @@ class Summary(StateSource):
 
     def snapshot(self, options: Options) -> Snapshot:
         state = self.state
-        threads = memory = memory_limit = 0
-        cpu = spilled = 0.0
-        limited = True
-        processes: set[tuple[object, int]] = set()
-        for worker in state.workers.values():
-            threads += worker.nthreads
-            memory_limit += worker.memory_limit_bytes
-            limited = limited and worker.memory_limit_bytes > 0
-            metrics = worker.metrics
-            spilled += metrics.get("spilled_bytes", 0.0)
-            process = (worker.info.get("host"), worker.pid)
-            if process not in processes:  # of several workers in one process each says what the process takes
-                processes.add(process)
-                cpu += metrics.get("cpu", 0.0)
-                memory += int(metrics.get("memory_bytes", 0.0))
+        workers = state.workers.values()
+        limits = [worker.memory_limit_bytes for worker in workers]
+        cpu, memory, spilled = taken(state)
         wish = self.machine.adaptation.wish
         people = kernels(state)
         told: panes.Summary = {
             "at": self.now(),
-            "workers": len(state.workers),
-            "threads": threads,
+            "workers": len(workers),
+            "threads": sum(worker.nthreads for worker in workers),
             "cpu": round(cpu, 3),
             "memory": memory,
-            "memory_limit": memory_limit if limited else 0,
-            "spilled": int(spilled),
+            "memory_limit": sum(limits) if all(limits) else 0,
+            "spilled": spilled,
             "tasks": counts_of(state),
             "done": state.done,
             "rate": self._rate,
@@ -86,6 +74,21 @@ class Summary(StateSource):
             "can_scale": self.machine.panes.can_scale(),
         }
         return dict(told)
+
+
+def taken(state: State) -> tuple[float, int, int]:
+    """What all workers together take, as far as they have said: processor (1 is one core), memory of their processes, and of the disk."""
+    cpu = memory = spilled = 0.0
+    processes: dict[tuple[object, int], None] = {}
+    for worker in state.workers.values():
+        metrics = worker.metrics
+        spilled += metrics.get("spilled_bytes", 0.0)
+        process = (worker.info.get("host"), worker.pid)
+        if process not in processes:  # of several workers in one process each says what the process takes
+            processes[process] = None
+            cpu += metrics.get("cpu", 0.0)
+            memory += metrics.get("memory_bytes", 0.0)
+    return cpu, int(memory), int(spilled)
 
 
 def is_viewer(client: ClientState) -> bool:

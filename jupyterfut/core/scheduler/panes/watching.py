@@ -18,11 +18,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from jupyterfut.core.scheduler import post
+from jupyterfut.core.scheduler.panes.cells import Cells
 from jupyterfut.core.scheduler.panes.clocks import Clocks
+from jupyterfut.core.scheduler.panes.events import Events
+from jupyterfut.core.scheduler.panes.graph import Graph
+from jupyterfut.core.scheduler.panes.load import Load
 from jupyterfut.core.scheduler.panes.profile import Profile
+from jupyterfut.core.scheduler.panes.progress import Progress
 from jupyterfut.core.scheduler.panes.source import Options, Snapshot, Source, StateSource
 from jupyterfut.core.scheduler.panes.stream import TaskStream
 from jupyterfut.core.scheduler.panes.summary import Summary
+from jupyterfut.core.scheduler.panes.timings import Timings
+from jupyterfut.core.scheduler.panes.workers import Workers
 from jupyterfut.core.scheduler.query import BadRequest
 from jupyterfut.core.scheduler.state import ClientState, WorkerState
 from jupyterfut.wire.messages import Notices
@@ -31,7 +38,7 @@ from jupyterfut.wire.panes import TOPIC_PREFIX
 if TYPE_CHECKING:
     from jupyterfut.core.scheduler.machine import SchedulerMachine
 
-SOURCES: Final[tuple[type[Source], ...]] = (Summary, TaskStream, Profile)
+SOURCES: Final[tuple[type[Source], ...]] = (Summary, Progress, Timings, Workers, Load, Graph, Profile, TaskStream, Events, Cells)
 
 REST: Final = 20.0
 """After a turn its time is rested so many times."""
