@@ -46,6 +46,9 @@ export function luminance(colour: string): number {
   return (0.2126 * r + 0.7152 * g + 0.0722 * b) / 255;
 }
 
+/** Reads named colours and the like; made when the first one is met. */
+let palette: CanvasRenderingContext2D | null = null;
+
 /** The red, green and blue of `#rgb`, `#rrggbb`, `rgb(...)`, or a named colour where a canvas is at hand. */
 export function rgb(colour: string): [number, number, number] {
   const hex = /^#([0-9a-f]{3}|[0-9a-f]{6})$/i.exec(colour);
@@ -60,10 +63,10 @@ export function rgb(colour: string): [number, number, number] {
   if (numbers && numbers.length >= 3) {
     return [numbers[0], numbers[1], numbers[2]];
   }
-  const context = document.createElement('canvas').getContext('2d');
-  if (context) {
-    context.fillStyle = colour;
-    const known = context.fillStyle;
+  palette ??= document.createElement('canvas').getContext('2d');
+  if (palette) {
+    palette.fillStyle = colour;
+    const known = palette.fillStyle;
     if (known.startsWith('#')) {
       return rgb(known);
     }
@@ -77,17 +80,39 @@ export function mix(colour: string, share: number): string {
   return `rgb(${r} ${g} ${b} / ${share})`;
 }
 
+/** Twenty-two hues that can be told apart, dark and pale in turns; no reds, which are kept for failures. In a light and in a dark theme. */
+const LIGHT =
+  'b07521 dab979 998214 c2c37e 778e33 a5cb90 4b9758 88d0ab 009a7e 74d1c7 00989f 74cde0 0091ba 86c6f2 4986c9 a1bdf9 737bca bdb4f4 9370bd d6ace4 ab67a5 e7a7cd'.split(
+    ' ',
+  );
+const DARK =
+  'b37c36 cfb074 9d882f b8b979 7e9343 9dc18a 579b62 82c5a3 269e84 70c6bd 009da3 6fc3d5 2696bc 80bce5 558dca 9ab4eb 7a82cb b4abe7 9878bf caa4d8 ae70a9 db9fc3'.split(
+    ' ',
+  );
+
+/** Which name has which colour of the list. */
+const seats = new Map<string, number>();
+const taken = new Set<number>();
+
 /**
- * A colour for a name: always the same one, in every pane, in both themes. Hues are spread by a hash; red is kept for failures.
+ * A colour for a name: the same one in every pane, in both themes. A hash says which it likes best, so it mostly is the same tomorrow; of two names
+ * that like the same, the later one gets another as long as there are any.
  */
 export function colourOf(name: string, dark: boolean): string {
-  let hash = 2166136261;
-  for (let i = 0; i < name.length; i++) {
-    hash = Math.imul(hash ^ name.charCodeAt(i), 16777619);
+  let seat = seats.get(name);
+  if (seat === undefined) {
+    let hash = 2166136261;
+    for (let i = 0; i < name.length; i++) {
+      hash = Math.imul(hash ^ name.charCodeAt(i), 16777619);
+    }
+    seat = (hash >>> 0) % LIGHT.length;
+    if (taken.size < LIGHT.length) {
+      while (taken.has(seat)) {
+        seat = (seat + 5) % LIGHT.length;
+      }
+      taken.add(seat);
+    }
+    seats.set(name, seat);
   }
-  const unsigned = hash >>> 0;
-  const hue = 35 + (unsigned % 300); // 35 to 335: no reds
-  const saturation = 42 + ((unsigned >>> 10) % 3) * 9;
-  const lightness = (dark ? 52 : 58) + ((unsigned >>> 14) % 3) * 6;
-  return `hsl(${hue} ${saturation}% ${lightness}%)`;
+  return `#${(dark ? DARK : LIGHT)[seat]}`;
 }

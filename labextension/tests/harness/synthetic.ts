@@ -418,6 +418,10 @@ export class SyntheticCluster {
         stream.lanes.push({ worker: this.workerName(worker), address: this.workerAddress(worker), thread: lane % threads });
         this.told.push(this.next() * 0.3);
       }
+      // what a worker moves happens beside its threads
+      for (let worker = 0; worker < (empty ? 0 : workers); worker++) {
+        stream.lanes.push({ worker: this.workerName(worker), address: this.workerAddress(worker), thread: -1 });
+      }
       stream.names = [...WORK.map(work => work.name), 'transfer', 'read'];
     }
     // so many rows in the span, whatever the functions' own speed
@@ -557,11 +561,11 @@ export class SyntheticCluster {
   answer(op: string, args: Record<string, unknown>): unknown {
     switch (op) {
       case 'story':
-        return [
-          { at: this.began + 1, from: 'released', to: 'waiting', reason: 'submitted' },
-          { at: this.began + 1.2, from: 'waiting', to: 'processing', reason: `sent to ${this.workerName(1)}` },
-          { at: this.began + 1.4, from: 'processing', to: 'memory', reason: 'done' },
-        ];
+        return (Array.isArray(args.keys) ? args.keys : []).flatMap(key => [
+          [this.began + 1, key, 'released', { to: 'waiting' }],
+          [this.began + 1.2, key, 'sent', { worker: this.workerName(1), priority: [0, 12] }],
+          [this.began + 1.4, key, 'memory', { nbytes: 8_000_000 }],
+        ]);
       case 'worker_logs':
       case 'scheduler_logs':
         return [[this.began, 'INFO', 'jupyterfut', 'all is well']];

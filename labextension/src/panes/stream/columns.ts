@@ -13,8 +13,10 @@ export interface Bar {
   right: number;
 }
 
-/** Pixels from which on a row is a bar of its own, with an edge to the next. */
+/** Pixels from which on a row is a bar of its own. */
 const BAR = 3;
+/** Pixels from which on it has an edge to the next. */
+const EDGED = 5;
 
 export class Columns implements Sink {
   width = 0;
@@ -23,6 +25,7 @@ export class Columns implements Sink {
   amounts = new Float32Array(0);
   /** The busy share, of all names; above 1 where rows overlap. */
   total = new Float32Array(0);
+  /** 1: something failed in it, 2: and nothing else is there. */
   erred = new Uint8Array(0);
   /** Columns in which many rows meet: their share is shown as a height, that of a bar's edge as a shade. */
   fine = new Uint8Array(0);
@@ -82,20 +85,19 @@ export class Columns implements Sink {
       this.bars.push({ id, left, right });
       this.spread(both, left, right, single ? 1 : share, !single);
       const last = Math.ceil(right) - 1;
-      if (last >= 0 && last < this.width) {
+      if (right - left >= EDGED && last >= 0 && last < this.width) {
         this.edge[last] = 1;
       }
     } else {
       this.spread(both, left, Math.max(right, left + 1e-3), share, right - left < 1.5 || !single);
     }
-    if (store.erred(id) > 0) {
+    const erred = store.erred(id);
+    if (erred > 0) {
       const low = Math.max(0, Math.floor(left));
-      const high = Math.min(this.width - 1, Math.ceil(right) - 1);
+      const high = Math.min(this.width - 1, Math.max(low, Math.ceil(right) - 1));
+      const how = erred === store.count(id) && right - left >= BAR ? 2 : 1;
       for (let x = low; x <= high; x++) {
-        this.erred[x] = 1;
-      }
-      if (low < this.width && high < low) {
-        this.erred[low] = 1;
+        this.erred[x] = Math.max(this.erred[x], how);
       }
     }
   }

@@ -61,7 +61,7 @@ export class Viewport {
       return this.chosenBand;
     }
     const fits = this.bands === 0 ? BAND_MOST : this.height / this.bands;
-    return fits >= 4 ? Math.min(24, Math.floor(fits)) : Math.max(BAND_LEAST, Math.floor(fits));
+    return fits >= 4 ? Math.min(30, Math.floor(fits * 4) / 4) : Math.max(BAND_LEAST, Math.floor(fits));
   }
 
   /** Whether there is more than fits. */
