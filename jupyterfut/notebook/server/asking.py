@@ -7,7 +7,7 @@ from typing import Any
 
 from jupyterfut.diagnostics.clusters import Clusters
 from jupyterfut.diagnostics.viewer import Viewer, ViewerState
-from jupyterfut.errors import ConnectionFailed, TimeoutError  # noqa: A004
+from jupyterfut.errors import ConnectionFailed, HandshakeError, TimeoutError  # noqa: A004
 
 THERE_S = 2.0
 """A scheduler that works on an order answers a simple question within this time."""
@@ -19,7 +19,7 @@ class Asking:
     def __init__(self, clusters: Clusters, cluster: str, timeout_s: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._until = self._loop.time() + timeout_s
-        self._refused: asyncio.Future[str] = self._loop.create_future()
+        self._refused: asyncio.Future[ConnectionFailed] = self._loop.create_future()  # why there is no connection
         self.viewer: Viewer = clusters.viewer(cluster, lambda topic, snapshot: None, self._on_state)
 
     async def __aenter__(self) -> Asking:
@@ -32,10 +32,11 @@ class Asking:
 
     def _on_state(self, state: ViewerState, text: str) -> None:
         if state in ("lost", "incompatible") and not self._refused.done():
-            self._refused.set_result(text)
+            self._refused.set_result((HandshakeError if state == "incompatible" else ConnectionFailed)(text or "there is no connection"))
 
     async def ask(self, op: str, args: dict[str, Any]) -> Any:
-        """The answer. Raises TimeoutError, ConnectionFailed as soon as there is no connection, and what the scheduler answers with."""
+        """The answer. Raises TimeoutError; ConnectionFailed as soon as there is no connection, HandshakeError when there can be none (the token, the
+        version); and what the scheduler answers with."""
         return await self._first(self.viewer.ask(op, args, self._left()))
 
     async def ask_workers(self, op: str, args: dict[str, Any]) -> Any:
@@ -61,8 +62,8 @@ class Asking:
         answer = asyncio.ensure_future(question)
         try:
             await asyncio.wait({answer, self._refused}, return_when=asyncio.FIRST_COMPLETED)
-            if not answer.done():
-                raise ConnectionFailed(self._refused.result() or "there is no connection to the scheduler")
+            if self._refused.done() and not (answer.done() and answer.exception() is None):
+                raise self._refused.result()
             return answer.result()
         finally:
             answer.cancel()

@@ -26,7 +26,7 @@ from tornado import web
 from jupyterfut.diagnostics.clusters import NoSuchCluster
 from jupyterfut.errors import ConfigError, ConnectionFailed, HandshakeError, JupyterfutError, NotRetired, TimeoutError  # noqa: A004
 from jupyterfut.notebook.server import environments, forms
-from jupyterfut.notebook.server.registry import Conflict, Registry, describe
+from jupyterfut.notebook.server.registry import Conflict, Registry
 
 if TYPE_CHECKING:
     from jupyterfut.notebook.server.extension import JupyterfutExtension
@@ -74,18 +74,23 @@ class LoggedIn(JupyterHandler):
 
 
 class Door(LoggedIn, APIHandler):
-    """A REST handler. Verbs are named `on_...` in its table, and return what is answered, or (status, what)."""
+    """A REST handler. Each verb hands a coroutine function to `answer`, which returns what is answered, or (status, what); None is 204."""
 
     async def answer(self, verb: Callable[..., Awaitable[Any]], *args: Any) -> None:
         """Do it, and answer, with the error if need be."""
         try:
             result = await verb(await self.extension.registry(), *args)
         except (JupyterfutError, PermissionError, ValueError) as error:
+            text = str(error) or type(error).__name__
             status = next((code for kind, code in _CODES if isinstance(error, kind)), 500)
             if status >= 500:
-                self.log.warning("%s %s: %s", self.request.method, self.request.path, describe(error))
+                self.log.warning("%s %s: %s", self.request.method, self.request.path, text)
             self.set_status(status)
-            self.finish({"message": describe(error)})
+            self.finish({"message": text})
+            return
+        if result is None:
+            self.set_status(204)
+            self.finish()
             return
         status, value = result if isinstance(result, tuple) else (200, result)
         self.set_status(status)
@@ -174,9 +179,8 @@ class ClusterHandler(Door):
         """End it."""
         await self.answer(self._stop, cluster)
 
-    async def _stop(self, registry: Registry, cluster: str) -> Any:
+    async def _stop(self, registry: Registry, cluster: str) -> None:
         await registry.stop(cluster)
-        return 204, b""
 
 
 class RestartHandler(Door):
@@ -261,9 +265,8 @@ class RemoteHandler(Door):
         """List it no more. It runs on."""
         await self.answer(self._remove, cluster)
 
-    async def _remove(self, registry: Registry, cluster: str) -> Any:
+    async def _remove(self, registry: Registry, cluster: str) -> None:
         registry.remove_remote(cluster)
-        return 204, b""
 
 
 async def _environments(handler: LoggedIn) -> list[environments.Environment]:

@@ -29,6 +29,9 @@ LINES_KEPT = 2_000
 """Of what a cluster prints."""
 
 
+_left: list[subprocess.Popen[bytes]] = []  # detached ones that were still starting: kept, so that nobody takes them for forgotten
+
+
 class Launch:
     """Owns the process. Made and used on one event loop.
 
@@ -105,6 +108,7 @@ class Launch:
             self._words.close()
             self._watch.cancel()
             self._close_stdin()
+            _left.append(self._process)
 
     # --- what it says
 

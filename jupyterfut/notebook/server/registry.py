@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from jupyterfut.comm import Security
 from jupyterfut.deploy import registry
 from jupyterfut.diagnostics.clusters import Clusters, NoSuchCluster, Where, cluster_info
-from jupyterfut.errors import JupyterfutError, WorkerStartError, WrongToken
+from jupyterfut.errors import JupyterfutError, WorkerStartError
 from jupyterfut.notebook.server.asking import Asking
 from jupyterfut.notebook.server.connection_files import ConnectionFiles
 from jupyterfut.notebook.server.environments import Environment
@@ -315,7 +315,7 @@ class Registry:
     async def add_remote(self, remote: Remote) -> ClusterInfo:
         """List a cluster that runs elsewhere, if it answers. Its token stays here, in memory.
 
-        Raises Conflict when it is listed already, WrongToken, ConnectionFailed, TimeoutError.
+        Raises Conflict when it is listed already, HandshakeError (the token, the version), ConnectionFailed, TimeoutError.
         """
         for info in self.clusters.infos():
             if info["address"] == remote.address:
@@ -377,13 +377,6 @@ class Registry:
 def cluster_id(info: ConnectionInfo) -> str:
     """What names a cluster of this machine: another one for each scheduler process, and the same in every server."""
     return hashlib.sha256(f"{info.host}|{info.pid}|{info.pid_mark}|{info.address}".encode()).hexdigest()[:16]
-
-
-def describe(error: BaseException) -> str:
-    """An error for people."""
-    if isinstance(error, WrongToken):
-        return "the cluster does not take this token"
-    return str(error) or type(error).__name__
 
 
 def _tail(path: str, n: int) -> list[str]:
