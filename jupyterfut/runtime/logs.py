@@ -19,6 +19,7 @@ FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
 
 _lock = threading.Lock()
 _users = 0
+_own_process = False
 
 
 class KeptLogs(logging.Handler):
@@ -165,9 +166,16 @@ def release() -> None:
 
 def tell_more() -> None:
     """This process is our own: say also what is only of interest to who asks for it."""
+    global _own_process
+    _own_process = True
     logger = logging.getLogger("jupyterfut")
     if logger.level == logging.NOTSET:
         logger.setLevel(logging.INFO)
+
+
+def in_own_process() -> bool:
+    """Whether `tell_more` has been said: what is logged here is ours, whoever's logger it is."""
+    return _own_process
 
 
 def newest(n: int | None, *loggers: str) -> list[list[str]]:

@@ -15,7 +15,7 @@ import socket
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jupyterfut import comm
 from jupyterfut.comm import Security, Stream
@@ -31,6 +31,9 @@ from jupyterfut.runtime.nanny_admin import Answer, NannyDoor
 from jupyterfut.runtime.peer import Link, accept
 from jupyterfut.runtime.scheduler_admin import SchedulerAdmin
 from jupyterfut.wire.messages import AsClient, ClientHello, Goodbye, Message, NannyHello, Reply, Request, WorkerDied, WorkerHello
+
+if TYPE_CHECKING:
+    from jupyterfut.runtime.own_lines import OwnLines
 
 logger = logging.getLogger("jupyterfut.scheduler")
 
@@ -95,6 +98,8 @@ class Scheduler:
         self._clients: dict[ClientId, PeerId] = {}  # those with a resumable link
         self._gauges = Gauges(self._links)
         self._gauges.serve(self.machine.panes, lambda: "cluster_scale" in self.admin.ops)
+        self._own_lines: OwnLines | None = None  # made when somebody looks at events
+        self.machine.panes.listen = self._listen
         self._next_peer = 1
         self._wake: asyncio.TimerHandle | None = None
         self._wake_at = 0.0
@@ -139,6 +144,7 @@ class Scheduler:
         if self._closed:
             return
         self._closed = True
+        self._listen(False)
         if self._wake is not None:
             self._wake.cancel()
         if self.dashboard is not None:
@@ -233,6 +239,15 @@ class Scheduler:
             if link.closed:
                 self._forget_link(peer)
             self._handle(LinkLost(peer, reason))
+
+    def _listen(self, wanted: bool) -> None:
+        """Somebody looks at the log lines of this process, or not any more."""
+        if wanted and self._own_lines is None:
+            from jupyterfut.runtime.own_lines import OwnLines
+
+            self._own_lines = OwnLines(self.machine.panes.logged)
+        if self._own_lines is not None:
+            self._own_lines.listen(wanted and not self._closed)
 
     def _forget_link(self, peer: PeerId) -> Link | NannyDoor | InsiderDoor | None:
         link = self._links.pop(peer, None)

@@ -230,6 +230,12 @@ class Watching:
         for watched in self.watched.values():
             watched.source.worker_left(worker)
 
+    def logged(self, at: float, level: int, logger: str, text: str) -> None:
+        """A log line of the scheduler's process, written `at` (seconds since 1970)."""
+        events = self.sources["events"]
+        assert isinstance(events, Events)
+        events.logged(at, level, logger, text)
+
     def heard(self, worker: WorkerState, topic: str, value: Any) -> None:
         """A worker has notified something on `pane:<topic>`."""
         source = self.sources.get(topic.removeprefix(TOPIC_PREFIX))
