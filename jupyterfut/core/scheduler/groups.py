@@ -1,7 +1,7 @@
 """Tasks by what they call and for whom: every task belongs to the group of its function and its origin, which counts its tasks by state.
 
 A group is a row of the dashboard's progress, and the groups of one origin are a notebook's cell. The counts are always kept, because they cannot be
-made up for later, and must not be felt: the hot roads count whole runs of rows, and steps of the table cost two look-ups more. `invariants.check`
+made up for later, and must not be felt: the hot roads count whole runs of rows, and a step of the table costs two look-ups more. `invariants.check`
 compares them with the tasks.
 
 `FunctionTimes` sums up what calls of functions of one name took, whoever asked for them.
@@ -19,7 +19,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Final
 
-from jupyterfut.core.scheduler.state import ACTIVE, ERRED, FORGOTTEN, MEMORY, PROCESSING, FunctionTimes, GroupKey, GroupState
+from jupyterfut.core.scheduler.state import ACTIVE, ERRED, FORGOTTEN, MEMORY, PROCESSING, RELEASED, FunctionTimes, GroupKey, GroupState
 from jupyterfut.ids import FunctionId
 
 if TYPE_CHECKING:
@@ -110,21 +110,14 @@ def regroup(state: State, task: TaskState) -> None:
     task.group.counts[task.state] += 1
 
 
-def moved(state: State, group: GroupState, start: str, after: str) -> None:
-    """One task of the group has taken a step of the table."""
-    counts = group.counts
-    counts[start] -= 1
-    counts[after] += 1
-    if after in ENDED:
-        if start not in ENDED:
-            group.done += 1
-            state.done += 1
-            group.ended_at = state.now
-    elif start in ACTIVE and after not in ACTIVE:
+def ended(state: State, group: GroupState, start: str, after: str) -> None:
+    """One task of the group has ended by a step of the table (its state is counted already): it has a result, has failed, or was taken back."""
+    if after == RELEASED:
         group.ended_at = state.now
-
-
-ENDED: Final = frozenset((MEMORY, ERRED))
+    elif start not in (MEMORY, ERRED):
+        group.done += 1
+        state.done += 1
+        group.ended_at = state.now
 
 
 def finished(state: State, group: GroupState, message: TasksDone, begin: int, end: int) -> int:

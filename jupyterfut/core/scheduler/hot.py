@@ -56,7 +56,9 @@ def submit_many(state: State, dispatch: Dispatch, client: ClientState, function:
     others: list[int] = []
     fresh: list[TaskState] = []
     convoy = dispatch.convoy()
-    group = groups.group_of(state, function, options.origin)
+    group = state.groups.get((function.id, options.origin))
+    if group is None or group.ended_at < state.now - groups.PAUSE_S:
+        group = groups.group_of(state, function, options.origin)
     for i, key in enumerate(message.keys):
         if key in tasks:
             others.append(i)

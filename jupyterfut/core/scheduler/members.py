@@ -169,7 +169,7 @@ class Members:
             state.peers[peer] = client
         else:
             worker.clients[hello.client] = client
-        state.journal.entries.append((state.now, client.id, "client joined", client.name))
+        state.journal.entries.append((state.now, client.id, "viewer joined" if client.is_viewer else "client joined", client.name))
         post.append(state, client.outbox, Welcome(False, self._facts_for_clients()))
 
     def knows(self, hello: ClientHello) -> bool:
@@ -194,7 +194,7 @@ class Members:
     def _forget_client(self, client: ClientState, recommendations: Recommendations) -> None:
         state = self.state
         del state.clients[client.id]
-        state.journal.entries.append((state.now, client.id, "client left", client.name))
+        state.journal.entries.append((state.now, client.id, "viewer left" if client.is_viewer else "client left", client.name))
         state.away.pop(client, None)
         if client.worker is None:
             state.peers.pop(client.peer, None)

@@ -291,6 +291,11 @@ class ClientState:
         self.conversation = conversation  # as the client counts them, once it has heard of this one
         self.info: dict[str, Any] = {}  # as in `ClientHello`
 
+    @property
+    def is_viewer(self) -> bool:
+        """Whether it only looks."""
+        return self.info.get("viewer") is True
+
     def __repr__(self) -> str:
         return f"<Client {self.id}>"
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
 from jupyterfut.core.scheduler import post
-from jupyterfut.core.scheduler.groups import moved
+from jupyterfut.core.scheduler.groups import ended
 from jupyterfut.core.scheduler.ordered_queue import ReadyQueue
 from jupyterfut.core.scheduler.state import (
     ACTIVE,
@@ -83,7 +83,11 @@ class Transitions:
             if after != start:
                 journal.append((now, task.key, row[1], task.attempt))
                 if target is not PROCESSING:  # `start_many` has counted it
-                    moved(state, task.group, start, after)
+                    counts = task.group.counts
+                    counts[start] -= 1
+                    counts[after] += 1
+                    if after is MEMORY or after is ERRED or (after is RELEASED and start in ACTIVE):
+                        ended(state, task.group, start, after)
 
     # --- who wants it
 
@@ -339,7 +343,9 @@ class Transitions:
         """The worker itself reported the failure: it needs no `CancelTasks`. Called by the handler of `TasksFailed`."""
         self.unload(task)
         self._failed(task, recommendations)
-        moved(self.state, task.group, PROCESSING, ERRED)
+        task.group.counts[PROCESSING] -= 1
+        task.group.counts[ERRED] += 1
+        ended(self.state, task.group, PROCESSING, ERRED)
 
     def _failed(self, task: TaskState, recommendations: Recommendations) -> None:
         failure = task.failure

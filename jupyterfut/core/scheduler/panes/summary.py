@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from jupyterfut.core.scheduler.panes.source import Options, Snapshot, StateSource
-from jupyterfut.core.scheduler.state import ERRED, MEMORY, PROCESSING, QUEUED, RELEASED, STATES, WAITING, ClientState, GroupState, State
+from jupyterfut.core.scheduler.state import ERRED, MEMORY, PROCESSING, QUEUED, RELEASED, STATES, WAITING, GroupState, State
 from jupyterfut.wire import panes
 
 LATELY_S = 3.0
@@ -67,7 +67,7 @@ class Summary(StateSource):
             "tasks": counts_of(state),
             "done": state.done,
             "rate": self._rate,
-            "clients": sum(client.worker is None and not is_viewer(client) for client in state.clients.values()),
+            "clients": sum(client.worker is None and not client.is_viewer for client in state.clients.values()),
             "kernels": list(people),
             "sessions": list(people.values()),
             "adaptive": None if wish is None else {"minimum": wish.minimum, "maximum": wish.maximum},
@@ -91,17 +91,12 @@ def taken(state: State) -> tuple[float, int, int]:
     return cpu, int(memory), int(spilled)
 
 
-def is_viewer(client: ClientState) -> bool:
-    """Whether it only looks."""
-    return client.info.get("viewer") is True
-
-
 def kernels(state: State) -> dict[str, str]:
     """The Jupyter kernels whose clients are here, and the notebook of each."""
     found: dict[str, str] = {}
     for client in state.clients.values():
         kernel = client.info.get("kernel")
-        if kernel and not is_viewer(client):
+        if kernel and not client.is_viewer:
             found[str(kernel)] = str(client.info.get("session") or "") or found.get(str(kernel), "")
     return found
 

@@ -37,7 +37,7 @@ class Timings(StateSource):
             "erred": [times.erred for times in rows],
             "total_s": [round(times.total_s, 6) for times in rows],
             "mean_s": [round(times.total_s / (times.count + times.erred), 9) for times in rows],
-            "min_s": [times.min_s for times in rows],
+            "min_s": [times.min_s if times.count else 0.0 for times in rows],
             "max_s": [times.max_s for times in rows],
             "nbytes": [times.nbytes for times in rows],
             "bounds_s": list(BOUNDS_S),
