@@ -27,6 +27,7 @@ class Where(NamedTuple):
 
     scheduler: str | Scheduler  #: its address; or itself, on this very event loop
     security: Security | None = None
+    scales: bool = False  #: the host starts its workers, so it can be scaled even if its scheduler says that it cannot
 
 
 class NoSuchCluster(ConfigError):
@@ -183,7 +184,7 @@ class Clusters:
             return
 
         def on_snapshot(topic: str, summary: Any) -> None:
-            told: Summary = summary
+            told: Summary = summary | {"can_scale": True} if entry.where is not None and entry.where.scales else summary
             entry.info = {**entry.info, "summary": told}
             self._changed()
 

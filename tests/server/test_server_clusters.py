@@ -130,7 +130,8 @@ def program(path: Path, text: str) -> str:
     return str(path)
 
 
-async def test_any_environment_and_why_it_cannot(server: Any, jp_data_dir: Path, tmp_path: Path) -> None:
+async def test_any_environment_and_why_it_cannot(server: Any, jp_data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUPYTER_TOKEN", "the server's")
     kernel(jp_data_dir, "other", program(tmp_path / "other" / "python", f'exec {sys.executable} "$@"'), env={"MILL": "flour"})
     kernel(jp_data_dir, "bare", program(tmp_path / "bare" / "python", "echo 'python: No module named jupyterfut' >&2; exit 1"))
     kernel(jp_data_dir, "ancient", program(tmp_path / "ancient" / "python3.8", "echo 'Unknown option: -P' >&2; exit 2"))
@@ -142,6 +143,7 @@ async def test_any_environment_and_why_it_cannot(server: Any, jp_data_dir: Path,
     info = (await server.ask("POST", "clusters", body={**SMALL, "environment": "other"})).json
     async with Client(info["name"], asynchronous=True) as client:
         assert await client.submit(os.getenv, "MILL") == "flour"
+        assert await client.submit(os.getenv, "JUPYTER_TOKEN") is None
     assert (await server.ask("DELETE", "clusters", info["id"])).status == 204
 
     for name, said in [("bare", "not installed in Bare"), ("ancient", "3.11"), ("gone", "cannot run"), ("mute", "exit code 3): cannot")]:
@@ -190,7 +192,8 @@ async def test_clusters_over_ssh_are_started_scaled_and_stopped(server: Any, tmp
     started = await server.ask("POST", "clusters", body=body)
     assert started.status == 201, started.text
     async with server.socket() as page:
-        await page.until_listed(lambda known: known["far"]["state"] == "running" and known["far"]["summary"])
+        known = await page.until_listed(lambda known: known["far"]["state"] == "running" and known["far"]["summary"])
+        assert known["far"]["summary"]["can_scale"]
         async with Client("far", asynchronous=True) as client:
             assert await client.submit(abs, -3) == 3
         assert (await server.ask("PATCH", "clusters", started.json["id"], body={"n_workers": 2})).status == 200

@@ -29,6 +29,9 @@ LINES_KEPT = 2_000
 """Of what a cluster prints."""
 
 
+SECRETS = frozenset({"JUPYTER_TOKEN", "JUPYTERHUB_API_TOKEN", "JPY_API_TOKEN"})
+"""Variables that are the server's own business."""
+
 _left: list[subprocess.Popen[bytes]] = []  # detached ones that were still starting: kept, so that nobody takes them for forgotten
 
 
@@ -36,7 +39,7 @@ class Launch:
     """Owns the process. Made and used on one event loop.
 
     `on_change()` is called when `address` becomes known, when it is `ready`, and when it has `ended`; `error` then says why, if that was not meant.
-    Raises WorkerStartError when the interpreter cannot be run.
+    Raises WorkerStartError when there is no such directory, or the interpreter cannot be run.
     """
 
     def __init__(self, wish: dict[str, Any], environment: Environment, directory: str, on_change: Callable[[], object]) -> None:
@@ -56,11 +59,14 @@ class Launch:
         self._gone = asyncio.Event()
         self._closing = False
         self._failure = ""
+        if not os.path.isdir(directory):
+            raise WorkerStartError(f"there is no directory {directory} to run it in")
         pipe = subprocess.PIPE
+        variables = {name: value for name, value in os.environ.items() if name not in SECRETS}
         try:
             process = self._process = subprocess.Popen(
                 [environment.python, "-P", "-m", "jupyterfut", "cluster", "start", "--pipe"],
-                stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True, bufsize=0, cwd=directory, env={**os.environ, **environment.variables},
+                stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True, bufsize=0, cwd=directory, env=variables | environment.variables,
             )  # fmt: skip
         except OSError as error:
             raise WorkerStartError(f"{environment.title}: cannot run {environment.python}: {error.strerror or error}") from error

@@ -219,7 +219,8 @@ class Registry:
             cluster, name=info.name, address=info.address, host=info.host, pid=info.pid, started=info.started, kernel=info.kernel_id or "",
             session=info.session, owner=owner, state=state,
         )  # fmt: skip
-        self.clusters.put(line, Where(info.address, Security(info.token, tls_ca=info.tls_ca)))
+        scales = launch is not None and launch.type == "ssh"
+        self.clusters.put(line, Where(info.address, Security(info.token, tls_ca=info.tls_ca), scales))
 
     def _launch_of(self, cluster: str) -> Launch | None:
         return next((launch for new, launch in self._launches.items() if self._places.get(new) == cluster), None)
