@@ -4,6 +4,7 @@
 import type { PaneKind } from './pane';
 import { CELLS } from './cells';
 import { EVENTS } from './events';
+import { GRAPH } from './graph/graph';
 import { MEMORY } from './memory';
 import { NETWORK } from './network';
 import { TASK_STREAM } from './task-stream';
@@ -11,4 +12,4 @@ import { TIMINGS } from './timings';
 import { WORKERS } from './workers';
 import './panes.css';
 
-export const PANES: readonly PaneKind[] = [TASK_STREAM, WORKERS, MEMORY, NETWORK, TIMINGS, CELLS, EVENTS];
+export const PANES: readonly PaneKind[] = [TASK_STREAM, WORKERS, MEMORY, NETWORK, TIMINGS, GRAPH, CELLS, EVENTS];
