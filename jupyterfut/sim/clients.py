@@ -20,6 +20,7 @@ from jupyterfut.sim.execution import TaskError
 from jupyterfut.sim.nodes import Node
 from jupyterfut.sim.scattering import Scatter
 from jupyterfut.sim.values import decode, function_id
+from jupyterfut.sim.viewing import Viewing
 from jupyterfut.wire.messages import Failure
 from jupyterfut.wire.payload import Payload
 
@@ -89,12 +90,13 @@ class SimClient(Node):
         self.calls: list[Any] = []  # events that the user has caused and the machine has not seen
         self.deaths: list[Record] = []
         self.flushing = False
+        self.viewing = Viewing()
         self.welcomes = 0
         self.open_gathers = 0
         self.left = False
         self.performers = {
             Send: self.on_send, Close: self.on_close, Log: self.on_log, ev.Welcomed: self.on_welcomed, ev.Resolved: self.on_resolved,
-            ev.Reopened: self.on_reopened, ev.Answered: self.on_answered,
+            ev.Reopened: self.on_reopened, ev.Answered: self.on_answered, ev.Noticed: self.on_noticed,
         }  # fmt: skip
 
     # --- the road to the scheduler
@@ -406,6 +408,9 @@ class SimClient(Node):
 
     def on_answered(self, effect: ev.Answered) -> None:
         self.after(0.0, effect.asker, effect.value, effect.failure)
+
+    def on_noticed(self, effect: ev.Noticed) -> None:
+        self.viewing.told(effect.topics, effect.values)
 
     # --- what the machine says about records
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from jupyterfut.core.worker.events import MemoryShort
-from jupyterfut.sim import placing, rest
+from jupyterfut.sim import placing, rest, viewing
 from jupyterfut.sim.clients import SimClient
 from jupyterfut.sim.coordinating import Usher, perform
 from jupyterfut.sim.trace import Trace
@@ -54,6 +54,7 @@ class Run:
         rest.check_machines(world)
         world.run(for_s=1.0)  # the last tasks end as well
         world.oracle.check_actors()
+        world.run(until=lambda: viewing.agrees(world), limit_s=60.0)
         rest.settle(world, leaving=self.plan.seed, limit_s=rest.REST_S + 2 * work_s, usher=self.usher)
         world.oracle.check_kept()
         if not self.plan.faults:
@@ -157,6 +158,9 @@ class Run:
     def _do_act(self, client: SimClient, step: Step) -> None:
         assert step.act is not None
         perform(client, step.act)
+
+    def _do_watch(self, client: SimClient, step: Step) -> None:
+        viewing.watch(self.world, client)
 
     def _do_leave(self, client: SimClient, step: Step) -> None:
         client.leave()

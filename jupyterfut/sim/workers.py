@@ -84,6 +84,7 @@ class SimWorker(Node):
             ev.Run: self.on_run, ev.Withdraw: self.on_withdraw, ev.Interrupt: self.on_interrupt,
             ev.Store: self.on_store, ev.Drop: self.on_drop, ev.Fetch: self.on_fetch, ev.AnswerPut: self.on_answer_put,
             ev.ToClient: self.on_to_client, ev.CutClient: self.on_cut_client,
+            ev.Watch: self.on_watch,
         }  # fmt: skip
         self.after(0.0, self.post, ev.Start())
 
@@ -119,6 +120,9 @@ class SimWorker(Node):
     def on_beat(self, effect: ev.Beat) -> None:
         if self.link is not None:
             self.link.send(1, Heartbeat(effect.metrics))
+
+    def on_watch(self, effect: ev.Watch) -> None:
+        """Its threads are not looked at here: nothing is told of them."""
 
     def on_end(self, effect: ev.End) -> None:
         self.end()

@@ -97,7 +97,7 @@ class Program:
 class Step(NamedTuple):
     """One thing that one client does. `op` is one of
     submit, scatter, release, cancel, force_cancel, retry, share (with client `other`), fire_and_forget, gather, ask, leave, act, restart; replicate,
-    rebalance, retire (see `placing`)."""
+    rebalance, retire (see `placing`); watch (see `viewing`)."""
 
     at: float
     client: int
@@ -379,6 +379,7 @@ def random_plan(seed: int, *, faults: bool = True) -> Plan:
     from jupyterfut.sim.acts import with_actors, with_acts
     from jupyterfut.sim.faults import random_faults
     from jupyterfut.sim.placing import placing_steps
+    from jupyterfut.sim.viewing import viewing_steps
 
     rng = Random(seed)
     author = _Author(rng, seed)
@@ -414,6 +415,7 @@ def random_plan(seed: int, *, faults: bool = True) -> Plan:
     with_actors(Random(seed + 5_000_003), author.program)
     author.script += with_acts(Random(seed + 4_000_003), author.program, clients, horizon)
     author.script += placing_steps(Random(seed + 3_000_003), clients, horizon, everything, author.program)
+    author.script += viewing_steps(Random(seed + 7_000_003), clients, horizon)
     restarts = Random(seed + 6_000_003)
     if restarts.random() < 0.1:
         for _ in range(restarts.choice((1, 1, 3))):
