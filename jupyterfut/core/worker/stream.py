@@ -201,7 +201,7 @@ class Stream:
         columns["kinds"].append(tally.kind)
         columns["starts"].append(start)
         columns["stops"].append(stop)
-        columns["busy_s"].append(tally.busy_s)
+        columns["busy_s"].append(round(tally.busy_s, 7))
         columns["counts"].append(tally.count)
         columns["erred"].append(int(tally.erred))
         columns["nbytes"].append(tally.nbytes)

@@ -8,6 +8,7 @@ The ring stays for some minutes when nobody looks any more: a page that is loade
 from __future__ import annotations
 
 from collections import deque
+from itertools import chain
 from typing import Any, ClassVar, Final
 
 from jupyterfut.core.scheduler.panes.source import Options, Snapshot, Source
@@ -15,7 +16,7 @@ from jupyterfut.core.scheduler.state import WorkerState
 from jupyterfut.wire import panes
 from jupyterfut.wire.messages import Ran
 
-ROWS_KEPT: Final = 30_000
+ROWS_KEPT: Final = 20_000
 """So many rows are told to who begins to look."""
 
 ROWS_A_TURN: Final = 10_000
@@ -84,7 +85,7 @@ class TaskStream(Source):
             "kind": value.kinds,
             "start": [round(at + offset, 6) for at in value.starts],
             "stop": [round(at + offset, 6) for at in value.stops],
-            "busy_s": [round(busy_s, 6) for busy_s in value.busy_s],
+            "busy_s": value.busy_s,
             "count": value.counts,
             "erred": value.erred,
             "nbytes": value.nbytes,
@@ -145,7 +146,7 @@ class TaskStream(Source):
 
     def whole(self, options: Options) -> Snapshot:
         lanes, names = self._told
-        rows = {name: [value for chunk in self._kept for value in chunk[name]] for name in COLUMNS}
+        rows = {name: list(chain.from_iterable(chunk[name] for chunk in self._kept)) for name in COLUMNS}
         return self._message(True, self._lane_rows[:lanes], list(self._names)[:names], rows)
 
     def _message(self, reset: bool, lanes: list[panes.Lane], names: list[str], rows: Columns) -> Snapshot:
