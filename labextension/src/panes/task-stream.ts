@@ -23,6 +23,12 @@ const KEYS =
 /** With more threads than this, rows are workers unless the user has chosen. */
 const MANY = 300;
 
+/** Milliseconds that a picture may take that comes with data only, ten times a second at most. */
+const LEISURE = 40;
+
+/** Milliseconds without a move after which the picture is drawn in full. */
+const REST = 180;
+
 /** Milliseconds between two updates of the legend. */
 const LEGEND = 400;
 
@@ -46,6 +52,9 @@ export class TaskStreamPane extends Pane implements GestureHost {
   private rowsChosen: boolean;
   private readonly legend: Legend;
   private readonly detail: Detail;
+  /** Whether what is drawn next is one of many pictures in a row. */
+  private moves = false;
+  private rest: ReturnType<typeof setTimeout> | undefined;
   private theme: Theme | null = null;
   private pointedAt: Hit | null = null;
   private chosenAt: Hit | null = null;
@@ -101,6 +110,7 @@ export class TaskStreamPane extends Pane implements GestureHost {
 
   private takeStream(data: TaskStream): void {
     this.scene.take(data);
+    this.moves ||= this.scene.took > LEISURE;
     if (data.reset) {
       this.pointedAt = null;
       this.chosenAt = null;
@@ -166,6 +176,7 @@ export class TaskStreamPane extends Pane implements GestureHost {
   // --- what gestures tell
 
   moved(): void {
+    this.moves = true;
     this.redraw();
   }
 
@@ -251,7 +262,10 @@ export class TaskStreamPane extends Pane implements GestureHost {
       return;
     }
     if (!this.overOnly || width !== this.plotWidth || height !== this.plotHeight) {
-      scene.draw(width, height, theme);
+      const again = scene.draw(width, height, theme, this.moves);
+      clearTimeout(this.rest);
+      this.rest = again ? setTimeout(() => this.redraw(), REST) : undefined;
+      this.moves = false;
     }
     this.plotWidth = width;
     this.plotHeight = height;
@@ -280,6 +294,7 @@ export class TaskStreamPane extends Pane implements GestureHost {
   }
 
   override dispose(): void {
+    clearTimeout(this.rest);
     this.observer.disconnect();
     super.dispose();
   }

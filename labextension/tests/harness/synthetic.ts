@@ -462,7 +462,7 @@ export class SyntheticCluster {
             transfer,
             1,
             0,
-            moved ? 1 + (this.next() < 0.2 ? 1 : 0) : 0,
+            0,
           );
           t += transfer;
         }

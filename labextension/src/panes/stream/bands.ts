@@ -27,6 +27,8 @@ export class Bands {
   grouping: Grouping = 'threads';
   /** Names that are not shown. */
   hidden = new Set<string>();
+  /** Another one whenever bands or what is in them are others. */
+  version = 0;
   private hiddenPlaces = new Set<number>();
   private tracks: Track[] = []; // by lane
   private bands: Band[] = []; // by lane
@@ -71,6 +73,7 @@ export class Bands {
     this.knownNames = 0;
     this.next = 0;
     this.hiddenPlaces.clear();
+    this.version++;
     this.update();
   }
 
@@ -123,6 +126,7 @@ export class Bands {
       band.threads = Math.max(1, band.threads);
     }
     this.list = list;
+    this.version++;
   }
 }
 

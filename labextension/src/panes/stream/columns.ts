@@ -108,28 +108,28 @@ export class Columns implements Sink {
   }
 
   node(begin: number, end: number, busy: number, erred: number, names: Int32Array, amounts: Float32Array, at: number): void {
-    const left = this.at(begin);
-    const right = Math.max(this.at(end), left + 1e-6);
-    const low = Math.max(0, Math.floor(left));
-    const high = Math.min(this.width - 1, Math.floor(right));
+    const { perSecond, width } = this;
+    const left = (begin - this.from) * perSecond;
+    const right = (end - this.from) * perSecond;
+    const low = left > 0 ? left | 0 : 0;
+    const high = right < width ? right | 0 : width - 1;
+    const whole = right > left ? 1 / (right - left) : 0;
     for (let x = low; x <= high; x++) {
-      const part = (Math.min(right, x + 1) - Math.max(left, x)) / (right - left);
-      const scale = part * this.perSecond;
-      if (scale > 0) {
+      const part = whole === 0 ? 1 : ((right < x + 1 ? right : x + 1) - (left > x ? left : x)) * whole;
+      if (part > 0) {
+        const scale = part * perSecond;
         this.total[x] += busy * scale;
         this.fine[x] = 1;
-        for (let n = 0; n < NAMES; n++) {
-          if (names[at + n] >= 0) {
-            addName(this.names, this.amounts, x * NAMES, names[at + n], amounts[at + NAMES + n] * scale);
-          }
+        for (let n = 0; n < NAMES && names[at + n] >= 0; n++) {
+          addName(this.names, this.amounts, x * NAMES, names[at + n], amounts[at + NAMES + n] * scale);
         }
         if (erred > 0) {
           this.erred[x] = 1;
         }
       }
     }
-    this.low = Math.min(this.low, low);
-    this.high = Math.max(this.high, high);
+    this.low = low < this.low ? low : this.low;
+    this.high = high > this.high ? high : this.high;
   }
 
   private spread(name: number, left: number, right: number, share: number, fine: boolean): void {

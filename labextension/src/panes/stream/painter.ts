@@ -42,88 +42,99 @@ const HEIGHTS = 5;
 /** The least shade of something that ran for next to no time. */
 const LEAST = 0.3;
 
-/** Paint a band's calls: rows `y` to `y + height` of an image that is `stride` pixels wide. `threads` share the band. */
-export function paintCalls(image: Uint32Array, stride: number, y: number, height: number, columns: Columns, threads: number, ink: Ink): void {
+/** Paint a band's calls: rows `y` to `y + height` of an image that is `stride` pixels wide, from the column `first` on. `threads` share the band. */
+export function paintCalls(
+  image: Uint32Array,
+  stride: number,
+  first: number,
+  y: number,
+  height: number,
+  columns: Columns,
+  threads: number,
+  ink: Ink,
+): void {
   const { width, names, amounts, total, erred, fine, edge } = columns;
   for (let row = y; row < y + height; row++) {
-    image.fill(ink.idle, row * stride, row * stride + width);
+    image.fill(ink.idle, row * stride + first, row * stride + first + width);
   }
   const heights = height >= HEIGHTS;
-  const part: number[] = [0, 0, 0];
-  const order: number[] = [0, 0, 0];
+  const foot = (y + height - 1) * stride + first;
+  const head = y * stride + first;
   for (let x = columns.low; x <= columns.high; x++) {
     const sum = total[x];
     if (sum <= 0) {
       continue;
     }
-    const share = Math.min(1, sum / threads);
+    const share = sum < threads ? sum / threads : 1;
     const at = x * NAMES;
-    let known = 0;
-    while (known < NAMES && names[at + known] >= 0) {
-      known++;
-    }
-    if (heights && (fine[x] === 1 || threads > 1 || known > 1)) {
-      // stacked, in the order of the names, so that neighbours match
-      let n = 0;
-      for (let i = 0; i < known; i++) {
-        let j = n++;
-        for (; j > 0 && names[at + order[j - 1]] > names[at + i]; j--) {
-          order[j] = order[j - 1];
+    const second = names[at + 1] >= 0;
+    if (heights && (second || fine[x] === 1 || threads > 1)) {
+      // stacked from the foot up, in the order of the names, so that neighbours match
+      const filled = fine[x] === 1 || threads > 1 ? (share * height + 0.5) | 0 || 1 : height;
+      const scale = filled / (sum > 1e-9 ? sum : 1);
+      let place = foot + x;
+      if (second) {
+        let before = -1;
+        let below = 0.5;
+        for (let n = 0; n < NAMES; n++) {
+          let next = -1;
+          for (let i = at; i < at + NAMES; i++) {
+            if (names[i] > before && (next < 0 || names[i] < names[next])) {
+              next = i;
+            }
+          }
+          if (next < 0) {
+            break;
+          }
+          before = names[next];
+          below += amounts[next] * scale;
+          const colour = ink.names[before >> 2];
+          const top = foot + x - ((below < filled ? below : filled) | 0) * stride;
+          for (; place > top; place -= stride) {
+            image[place] = colour;
+          }
         }
-        order[j] = i;
-      }
-      const filled = fine[x] === 1 || threads > 1 ? Math.max(1, Math.round(share * height)) : height;
-      let below = 0;
-      let place = y + height;
-      for (let i = 0; i < n; i++) {
-        below += amounts[at + order[i]];
-        part[i] = Math.round(Math.min(1, below / sum) * filled);
-        const top = y + height - part[i];
-        const colour = ink.names[names[at + order[i]] >> 2];
-        for (place--; place >= top; place--) {
-          image[place * stride + x] = colour;
+      } else {
+        const colour = ink.names[names[at] >> 2];
+        const top = foot + x - ((amounts[at] * scale + 0.5) | 0) * stride;
+        for (; place > top; place -= stride) {
+          image[place] = colour;
         }
-        place++;
       }
-      for (place--; place >= y + height - filled; place--) {
-        image[place * stride + x] = ink.others;
+      for (const top = foot + x - filled * stride; place > top; place -= stride) {
+        image[place] = ink.others;
       }
     } else {
-      let most = 0;
-      for (let i = 1; i < known; i++) {
-        if (amounts[at + i] > amounts[at + most]) {
-          most = i;
-        }
+      let most = at;
+      for (let i = at + 1; i < at + NAMES && names[i] >= 0; i++) {
+        most = amounts[i] > amounts[most] ? i : most;
       }
-      let colour = ink.names[names[at + most] >> 2];
-      if (erred[x] !== 0 && !heights) {
-        colour = ink.failed;
-      }
+      const failed = erred[x] !== 0 && !heights;
       const shade = (heights ? share : LEAST + (1 - LEAST) * share) * (edge[x] === 1 ? 0.6 : 1);
-      colour = blend(ink.idle, colour, shade);
-      for (let row = y; row < y + height; row++) {
-        image[row * stride + x] = colour;
+      const colour = failed ? ink.failed : blend(ink.idle, ink.names[names[most] >> 2], shade);
+      for (let place = head + x; place <= foot + x; place += stride) {
+        image[place] = colour;
       }
     }
     if (erred[x] !== 0 && heights) {
       const cap = erred[x] === 2 && threads === 1 ? height : Math.max(2, Math.round(height / 5));
-      for (let row = y; row < y + cap; row++) {
-        image[row * stride + x] = ink.failed;
+      for (let row = 0; row < cap; row++) {
+        image[head + row * stride + x] = ink.failed;
       }
     }
   }
 }
 
 /** Paint what was moved along the foot of a band. */
-export function paintMoves(image: Uint32Array, stride: number, y: number, height: number, columns: Columns, ink: Ink): void {
+export function paintMoves(image: Uint32Array, stride: number, first: number, y: number, height: number, columns: Columns, ink: Ink): void {
   const foot = Math.max(1, Math.round(height * 0.3));
   for (let x = columns.low; x <= columns.high; x++) {
     if (columns.total[x] > 0) {
       const share = Math.min(1, columns.total[x]);
       const colour = (columns.names[x * NAMES] & 3) === TRANSFER ? ink.transfer : ink.disk;
       for (let row = y + height - foot; row < y + height; row++) {
-        const under = image[row * stride + x];
-        image[row * stride + x] = blend(under, colour, 0.35 + 0.65 * share);
+        const under = image[row * stride + first + x];
+        image[row * stride + first + x] = blend(under, colour, 0.35 + 0.65 * share);
       }
     }
   }

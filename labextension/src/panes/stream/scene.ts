@@ -18,6 +18,10 @@ export const MINIMAP = 34;
 /** Pixels that are painted at most; a screen with more gets coarser ones. */
 const PIXELS = 4_500_000;
 const LABELS = 600;
+/** Pixels that many rows may be wide together without being looked at one by one. */
+const NODE = 2;
+/** Milliseconds that a picture may take while something moves; beyond, its columns are wider until it is at rest. */
+const HURRY = 14;
 
 /** What stands at a point: one row, many that are too close together, or a call that has not ended. */
 export interface Hit {
@@ -43,6 +47,19 @@ export interface Places {
   height: number;
 }
 
+/** What decides how a column of the image looks, and where it stands. */
+interface Painted {
+  ink: Ink;
+  version: number;
+  height: number;
+  plot: number;
+  band: number;
+  top: number;
+  span: number;
+  coarse: number;
+  first: number;
+}
+
 export class Scene {
   readonly store = new StreamStore();
   readonly bands = new Bands(this.store);
@@ -55,6 +72,14 @@ export class Scene {
   private readonly moves = new Columns(this.store);
   private image: ImageData | null = null;
   private pixels = new Uint32Array(0);
+  /** Pixels that a column is wide, and what it would be if something moved. */
+  private coarse = 1;
+  private hurried = 1;
+  /** What stands in the image; null: nothing of use. */
+  private painted: Painted | null = null;
+  /** From when on there is something that the image does not show. */
+  private unpainted = -Infinity;
+  private partly = false;
   private ink: Ink | null = null;
   private inkOf: Theme | null = null;
   private labels: Label[] = [];
@@ -67,6 +92,7 @@ export class Scene {
   take(message: TaskStream): void {
     const { store, minimap } = this;
     let id = store.end;
+    const before = store.open;
     if (store.take(message)) {
       minimap.begin(store.earliest);
       this.bands.rebuild();
@@ -77,7 +103,15 @@ export class Scene {
       this.bands.update();
     }
     for (id = Math.max(id, store.first); id < store.end; id++) {
+      this.unpainted = Math.min(this.unpainted, store.start(id));
       minimap.add(store.start(id), store.stop(id), (store.nameAndKind(id) & 3) === 0 ? store.busy(id) : 0, store.erred(id));
+    }
+    const opened = (row: OpenRow): string => `${row.lane} ${row.key} ${row.start}`;
+    const [old, now] = [new Set(before.map(opened)), new Set(store.open.map(opened))];
+    for (const row of [...before, ...store.open]) {
+      if (!old.has(opened(row)) || !now.has(opened(row))) {
+        this.unpainted = Math.min(this.unpainted, row.start);
+      }
     }
     this.view.know(store.earliest, store.now);
   }
@@ -110,15 +144,20 @@ export class Scene {
     return this.ink;
   }
 
-  draw(width: number, height: number, theme: Theme): void {
+  /** Draw all. While something `moves`, with wider columns where the machine cannot keep up; true if it is worth drawing again at rest. */
+  draw(width: number, height: number, theme: Theme, moves: boolean): boolean {
     const began = performance.now();
     const { view, bands } = this;
     const labelled = width >= 360;
     const gutter = labelled ? this.gutterWidth(theme) : 0;
     this.places = { gutter, plot: Math.max(1, width - gutter), height: Math.max(1, height - AXIS - MINIMAP) };
     view.layOut(bands.list.length, this.places.height);
-    this.paint(theme);
+    this.paint(theme, moves);
     this.took = performance.now() - began;
+    if (moves && !this.partly) {
+      this.hurried = this.took > HURRY ? Math.min(4, this.hurried + 1) : this.took < HURRY / 3 ? Math.max(1, this.hurried - 1) : this.hurried;
+    }
+    return this.coarse > 1;
   }
 
   private gutterWidth(theme: Theme): number {
@@ -133,12 +172,30 @@ export class Scene {
     return Math.round(Math.min(180, Math.max(44, (context?.measureText(longest).width ?? 0) + 38)));
   }
 
-  private paint(theme: Theme): void {
+  /**
+   * Paint the bars. Times are cut into columns at multiples of a column's length, so that a picture that moves shows the same columns elsewhere: these
+   * are shifted, and only those are painted that were not in sight, or of which something new is known.
+   */
+  private paint(theme: Theme, moves: boolean): void {
     const { view, bands, places } = this;
     const ink = this.mixInk(theme);
     const scale = Math.min(window.devicePixelRatio || 1, Math.sqrt(PIXELS / (places.plot * places.height)));
-    const width = Math.max(1, Math.round(places.plot * scale));
     const height = Math.max(1, Math.round(places.height * scale));
+    const last = this.painted;
+    const alike =
+      last !== null &&
+      last.ink === ink &&
+      last.version === bands.version &&
+      last.height === height &&
+      last.plot === places.plot * scale &&
+      last.band === view.band &&
+      last.top === view.top &&
+      Math.abs(last.span - view.span) < view.span * 1e-9 &&
+      (moves || last.coarse === 1) &&
+      this.labels.length === 0;
+    this.coarse = alike ? last.coarse : moves ? this.hurried : 1;
+    const across = scale / this.coarse;
+    const width = Math.max(1, Math.round(places.plot * across));
     const context = this.bars.getContext('2d', { alpha: false });
     if (!context) {
       throw new Error('this browser has no canvas');
@@ -152,12 +209,43 @@ export class Scene {
     this.bars.style.left = `${places.gutter}px`;
     this.bars.style.width = `${places.plot}px`;
     this.bars.style.height = `${places.height}px`;
-    this.pixels.fill(ink.background);
-    this.labels = [];
+    const each = view.span / width;
+    const first = Math.floor(view.from / each);
+    const shift = alike ? first - last.first : width;
+    this.partly = alike && Math.abs(shift) < width;
+    if (this.partly) {
+      if (shift !== 0) {
+        for (let row = 0; row < height; row++) {
+          this.pixels.copyWithin(row * width + Math.max(0, -shift), row * width + Math.max(0, shift), (row + 1) * width - Math.max(0, -shift));
+        }
+      }
+      const known = Math.max(0, Math.min(width, Math.floor(this.unpainted / each) - first - 2 * NODE));
+      this.paintColumns(Math.min(known, shift > 0 ? width - shift : width), width, first, each, height, scale, ink);
+      this.paintColumns(0, Math.max(0, -shift), first, each, height, scale, ink);
+    } else {
+      this.labels = [];
+      this.pixels.fill(ink.background);
+      this.paintColumns(0, width, first, each, height, scale, ink);
+    }
+    context.putImageData(this.image, 0, 0);
+    this.unpainted = this.store.now;
+    const { version } = bands;
+    const { span, band, top } = view;
+    this.painted = { ink, version, height, plot: places.plot * scale, band, top, span, coarse: this.coarse, first };
+  }
+
+  /** Paint the columns `low` to `high`; column 0 is the stretch of time `first`, each is so many seconds. */
+  private paintColumns(low: number, high: number, first: number, each: number, height: number, scale: number, ink: Ink): void {
+    if (high <= low) {
+      return;
+    }
+    const { view, bands, places, columns, moves, pixels } = this;
+    const stride = this.bars.width;
+    const from = (first + low) * each;
+    const to = (first + high) * each;
     const open = this.openByBand();
     const { band } = view;
     const gap = band >= 14 ? 2 : band >= 6 ? 1 : 0;
-    const least = (view.span / width) * 0.999;
     for (let i = Math.floor(view.top / band); i < bands.list.length; i++) {
       const above = i * band - view.top;
       if (above >= places.height) {
@@ -167,24 +255,22 @@ export class Scene {
       const bottom = Math.min(height, Math.round((above + band) * scale) - Math.round(gap * scale));
       if (bottom > top) {
         const its = bands.list[i];
-        const { columns, moves } = this;
-        columns.begin(width, view.from, view.to);
-        its.compute.visit(view.from, view.to, least, columns);
+        columns.begin(high - low, from, to);
+        its.compute.visit(from, to, each * NODE, columns);
         for (const row of open.get(its) ?? []) {
           columns.open(row.name, row.start, this.store.now);
         }
-        paintCalls(this.pixels, width, top, bottom - top, columns, its.threads, ink);
+        paintCalls(pixels, stride, low, top, bottom - top, columns, its.threads, ink);
         if (band >= 13 && its.threads === 1) {
-          this.collectLabels(columns, above, band - gap, scale);
+          this.collectLabels(columns, low, above, band - gap, scale / this.coarse);
         }
         if (its.moves.length > 0) {
-          moves.begin(width, view.from, view.to);
-          its.moves.visit(view.from, view.to, least, moves);
-          paintMoves(this.pixels, width, top, bottom - top, moves, ink);
+          moves.begin(high - low, from, to);
+          its.moves.visit(from, to, each * NODE, moves);
+          paintMoves(pixels, stride, low, top, bottom - top, moves, ink);
         }
       }
     }
-    context.putImageData(this.image, 0, 0);
   }
 
   private openByBand(): Map<Band, OpenRow[]> {
@@ -203,11 +289,11 @@ export class Scene {
     return open;
   }
 
-  private collectLabels(columns: Columns, top: number, height: number, scale: number): void {
+  private collectLabels(columns: Columns, first: number, top: number, height: number, scale: number): void {
     const { gutter, plot } = this.places;
     for (const bar of columns.bars) {
-      const left = Math.max(0, bar.left / scale);
-      const right = Math.min(plot, bar.right / scale);
+      const left = Math.max(0, (first + bar.left) / scale);
+      const right = Math.min(plot, (first + bar.right) / scale);
       if (right - left >= 34 && this.labels.length < LABELS) {
         const name = this.store.nameAndKind(bar.id) >> 2;
         const calls = this.store.count(bar.id);

@@ -5,7 +5,7 @@
  */
 import type { StreamStore } from './store';
 
-export const FAN = 4;
+const FAN = 4; // `descend` shifts by two bits a height
 /** Names that a node tells apart; time of others is in its sum only. */
 export const NAMES = 3;
 
@@ -166,7 +166,7 @@ export class Track {
       return;
     }
     if (end - begin <= least) {
-      if (this.ids[(place + 1) * FAN ** (height + 1) - 1] >= this.store.first) {
+      if (this.ids[((place + 1) << (2 * height + 2)) - 1] >= this.store.first) {
         const at = place * 2 * FLOATS;
         sink.node(begin, end, level.floats[at + 4], level.floats[at + 5], level.words, level.floats, at + 6);
       }
