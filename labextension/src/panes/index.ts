@@ -7,9 +7,10 @@ import { EVENTS } from './events';
 import { GRAPH } from './graph/graph';
 import { MEMORY } from './memory';
 import { NETWORK } from './network';
+import { PROFILE } from './profile/profile';
 import { TASK_STREAM } from './task-stream';
 import { TIMINGS } from './timings';
 import { WORKERS } from './workers';
 import './panes.css';
 
-export const PANES: readonly PaneKind[] = [TASK_STREAM, WORKERS, MEMORY, NETWORK, TIMINGS, GRAPH, CELLS, EVENTS];
+export const PANES: readonly PaneKind[] = [TASK_STREAM, WORKERS, MEMORY, NETWORK, TIMINGS, GRAPH, PROFILE, CELLS, EVENTS];
