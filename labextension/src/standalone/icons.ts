@@ -21,6 +21,6 @@ export function svg(text: string): Element {
   template.innerHTML = text.trim();
   const node = template.content.firstElementChild!;
   node.setAttribute('aria-hidden', 'true');
-  node.classList.add('jf-icon');
+  node.classList.add('jf-dash-icon');
   return node;
 }

@@ -19,13 +19,13 @@ export interface PageActions {
 }
 
 export class Page {
-  readonly node = element('div', 'jf-page');
-  private readonly dot = element('span', 'jf-dot');
-  private readonly name = element('h1', 'jf-name');
-  private readonly facts = element('div', 'jf-facts');
-  private readonly note = element('div', 'jf-note');
-  private readonly search = element('input', 'jf-search');
-  private readonly list = element('ul', 'jf-list');
+  readonly node = element('div', 'jf-dash-page');
+  private readonly dot = element('span', 'jf-dash-dot');
+  private readonly name = element('h1', 'jf-dash-name');
+  private readonly facts = element('div', 'jf-dash-facts');
+  private readonly note = element('div', 'jf-dash-note');
+  private readonly search = element('input', 'jf-dash-search');
+  private readonly list = element('ul', 'jf-dash-list');
   private readonly scheme: HTMLButtonElement;
   private readonly items = new Map<string, HTMLButtonElement>();
   private layout: Layout = [];
@@ -39,12 +39,12 @@ export class Page {
     private readonly schemes: Schemes,
     private readonly actions: PageActions,
   ) {
-    const fold = button('jf-icon-button jf-fold', LIST, 'List of panes');
+    const fold = button('jf-dash-icon-button jf-dash-fold', LIST, 'List of panes');
     fold.addEventListener('click', () => this.fold(!this.node.classList.contains('jf-mod-folded')));
-    this.scheme = button('jf-icon-button', AUTO, 'Colours');
+    this.scheme = button('jf-dash-icon-button', AUTO, 'Colours');
     this.scheme.addEventListener('click', () => this.schemes.next());
-    const head = element('header', 'jf-head');
-    const mark = element('span', 'jf-mark');
+    const head = element('header', 'jf-dash-head');
+    const mark = element('span', 'jf-dash-mark');
     mark.textContent = 'jupyterfut';
     head.append(fold, this.dot, this.name, this.facts, mark, this.scheme);
     this.note.setAttribute('role', 'status');
@@ -116,7 +116,7 @@ export class Page {
   // --- the list
 
   private side(): HTMLElement {
-    const side = element('nav', 'jf-side');
+    const side = element('nav', 'jf-dash-side');
     side.setAttribute('aria-label', 'Panes');
     this.search.type = 'search';
     this.search.placeholder = 'Search panes';
@@ -137,14 +137,14 @@ export class Page {
         this.items.get(found[0].name)?.focus();
       }
     });
-    const box = element('label', 'jf-search-box');
+    const box = element('label', 'jf-dash-search-box');
     box.append(svg(SEARCH), this.search);
     for (const kind of this.kinds) {
-      const item = element('button', 'jf-item');
+      const item = element('button', 'jf-dash-item');
       item.type = 'button';
       item.title = kind.caption;
       item.draggable = true;
-      item.append(svg(kind.icon), text('span', 'jf-item-title', kind.title));
+      item.append(svg(kind.icon), text('span', 'jf-dash-item-title', kind.title));
       item.addEventListener('click', () => (this.isOpen(kind.name) ? this.actions.close(kind.name) : this.actions.open(kind.name)));
       item.addEventListener('dragstart', event => event.dataTransfer?.setData(DRAGGED, kind.name));
       item.addEventListener('keydown', event => this.step(event, kind.name));
@@ -226,16 +226,16 @@ function factsOf(summary: Summary): HTMLElement[] {
 }
 
 function fact(number: string, noun: string): HTMLElement {
-  const node = element('span', 'jf-fact');
+  const node = element('span', 'jf-dash-fact');
   node.append(text('b', '', number), ` ${noun}`);
   return node;
 }
 
 function meter(noun: string, number: string, share: number | null): HTMLElement {
-  const node = element('span', 'jf-fact');
+  const node = element('span', 'jf-dash-fact');
   node.append(`${noun} `, text('b', '', number));
   if (share !== null) {
-    const bar = element('span', 'jf-meter');
+    const bar = element('span', 'jf-dash-meter');
     bar.style.setProperty('--share', String(Math.min(1, Math.max(0, share))));
     bar.dataset.tone = share > 0.9 && noun === 'Memory' ? 'bad' : '';
     node.append(bar);

@@ -37,8 +37,8 @@ export class Tiles {
     private readonly kinds: readonly PaneKind[],
     private readonly changed: (layout: Layout) => void,
   ) {
-    this.node.className = 'jf-tiles';
-    this.target.className = 'jf-drop';
+    this.node.className = 'jf-dash-tiles';
+    this.target.className = 'jf-dash-drop';
     this.target.hidden = true;
     this.node.addEventListener('dragover', event => this.dragOver(event));
     this.node.addEventListener('dragleave', event => {
@@ -121,11 +121,11 @@ export class Tiles {
   private create(name: string): Tile {
     const kind = this.kindOf(name);
     const node = document.createElement('section');
-    node.className = 'jf-tile';
+    node.className = 'jf-dash-tile';
     node.tabIndex = -1;
     node.setAttribute('aria-label', kind.title);
     const head = document.createElement('header');
-    head.className = 'jf-tile-head';
+    head.className = 'jf-dash-tile-head';
     head.draggable = true;
     head.title = kind.caption;
     head.addEventListener('dragstart', event => {
@@ -136,13 +136,13 @@ export class Tiles {
     head.addEventListener('dblclick', () => this.enlarge(this.large === name ? '' : name));
     const title = document.createElement('h2');
     title.textContent = kind.title;
-    const enlarge = button('jf-icon-button', ENLARGE, `Enlarge ${kind.title}`);
+    const enlarge = button('jf-dash-icon-button', ENLARGE, `Enlarge ${kind.title}`);
     enlarge.addEventListener('click', () => this.enlarge(this.large === name ? '' : name));
-    const close = button('jf-icon-button', CLOSE, `Close ${kind.title}`);
+    const close = button('jf-dash-icon-button', CLOSE, `Close ${kind.title}`);
     close.addEventListener('click', () => this.close(name));
     head.append(svg(kind.icon), title, enlarge, close);
     const stage = document.createElement('div');
-    stage.className = 'jf-tile-stage';
+    stage.className = 'jf-dash-tile-stage';
     const pane = this.make(name);
     stage.append(pane.node);
     node.append(head, stage);
@@ -173,7 +173,7 @@ export class Tiles {
     const parts: HTMLElement[] = [];
     rows.forEach((row, i) => {
       const line = document.createElement('div');
-      line.className = 'jf-tile-row';
+      line.className = 'jf-dash-tile-row';
       line.style.flexGrow = String(row.share);
       row.cells.forEach((cell, k) => {
         const { node, enlarge } = this.tiles.get(cell.pane)!;
@@ -192,7 +192,7 @@ export class Tiles {
     });
     if (rows.length === 0) {
       const empty = document.createElement('p');
-      empty.className = 'jf-empty';
+      empty.className = 'jf-dash-empty';
       empty.textContent = 'Choose a pane on the left, or press / and type.';
       parts.push(empty);
     }
@@ -239,7 +239,7 @@ export class Tiles {
 
   private border(kind: 'vertical' | 'horizontal', row: number, cell: number): HTMLElement {
     const node = document.createElement('div');
-    node.className = `jf-border jf-mod-${kind}`;
+    node.className = `jf-dash-border jf-mod-${kind}`;
     node.tabIndex = 0;
     node.setAttribute('role', 'separator');
     node.setAttribute('aria-orientation', kind);
@@ -282,7 +282,7 @@ export class Tiles {
 
   /** Only shares are different. */
   private resize(): void {
-    const lines = this.node.querySelectorAll<HTMLElement>('.jf-tile-row');
+    const lines = this.node.querySelectorAll<HTMLElement>('.jf-dash-tile-row');
     this.shown.forEach((row, i) => {
       lines[i].style.flexGrow = String(row.share);
       for (const { pane, share } of row.cells) {
@@ -330,7 +330,7 @@ export class Tiles {
 
   /** The tile under the pointer, and the side of it that is nearest. */
   private at(event: DragEvent): { tile: HTMLElement; name: string; side: Side } | null {
-    const tile = (event.target as Element).closest<HTMLElement>('.jf-tile');
+    const tile = (event.target as Element).closest<HTMLElement>('.jf-dash-tile');
     const name = tile && [...this.tiles].find(([, one]) => one.node === tile)?.[0];
     if (!tile || !name) {
       return null;
