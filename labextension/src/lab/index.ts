@@ -139,8 +139,12 @@ const status: JupyterFrontEndPlugin<void> = {
   id: 'jupyterfut:status',
   description: 'The cluster at hand in the status bar.',
   autoStart: true,
-  requires: [ICore, IStatusBar],
-  activate: (app: JupyterFrontEnd, { clusters, settings }: ICore, bar: IStatusBar): void => {
+  requires: [ICore],
+  optional: [IStatusBar], // Notebook 7 has none
+  activate: (app: JupyterFrontEnd, { clusters, settings }: ICore, bar: IStatusBar | null): void => {
+    if (!bar) {
+      return;
+    }
     const item = new StatusItem(clusters, () => app.shell.activateById('jupyterfut-sidebar'));
     bar.registerStatusItem('jupyterfut:status', {
       item,
@@ -168,9 +172,12 @@ const attach: JupyterFrontEndPlugin<void> = {
   id: 'jupyterfut:attach',
   description: 'Connects new notebooks to the cluster that the settings name.',
   autoStart: true,
-  requires: [ICore, INotebookTracker],
-  activate: (app: JupyterFrontEnd, { settings }: ICore, tracker: INotebookTracker): void => {
-    new Attaching(tracker, app.serviceManager, () => settings.get('autoAttach'));
+  requires: [ICore],
+  optional: [INotebookTracker], // not on Notebook 7's page of files
+  activate: (app: JupyterFrontEnd, { settings }: ICore, tracker: INotebookTracker | null): void => {
+    if (tracker) {
+      new Attaching(tracker, app.serviceManager, () => settings.get('autoAttach'));
+    }
   },
 };
 
