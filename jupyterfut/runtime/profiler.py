@@ -104,6 +104,9 @@ class Profiler:
         self._closed = False
         self._fresh: defaultdict[str, Node] | None = None  # seen since the last `take`, by what `_name_of` says; None: nobody takes
         self._name_of: Callable[[Call], str]
+        self._looks = 0  # that `_fresh` is made of
+        self._looked_at = 0.0  # when it last saw something
+        self._spent_s = 0.0  # between these looks
         self._prefixes: dict[str, str] = {}  # of the keys that were seen last
         self._thread: threading.Thread | None = None
 
@@ -131,11 +134,6 @@ class Profiler:
             tree = self._history.select(start, stop, prefix)
         return to_plain(tree, _describe)
 
-    @property
-    def interval_s(self) -> float:
-        """Between two looks, in seconds; 0: it never looks."""
-        return self._interval_s
-
     def collect(self, name_of: Callable[[Call], str] | None) -> None:
         """From now on keep what is seen for `take` too, by what `name_of` says of the call; None: not any more."""
         from jupyterfut.core.profile import Node
@@ -144,14 +142,18 @@ class Profiler:
             if name_of is not None:
                 self._name_of = name_of
             self._fresh = None if name_of is None else defaultdict(Node)
+            self._looks, self._spent_s, self._looked_at = 0, 0.0, time.monotonic()
 
-    def take(self) -> dict[str, Node]:
-        """What was seen since the last `take`, as trees of code objects by name. From any thread."""
+    def take(self) -> tuple[dict[str, Node], float]:
+        """What was seen since the last `take`, as trees of code objects by name, and for how many seconds of its thread a sample stands: more than
+        was asked for, where threads that compute let nobody look. From any thread."""
         with self._lock:
             if not self._fresh:
-                return {}
+                return {}, self._interval_s
             fresh, self._fresh = self._fresh, defaultdict(self._fresh.default_factory)
-        return fresh
+            looks, spent_s = self._looks, self._spent_s
+            self._looks, self._spent_s = 0, 0.0
+        return fresh, spent_s / looks if looks else self._interval_s
 
     def _main(self) -> None:
         sleep, interval_s = time.sleep, self._interval_s  # half the cost of waiting for an event
@@ -159,10 +161,13 @@ class Profiler:
         from jupyterfut.core.profile import History, prefix_of  # not before the first result may be there
 
         history = self._history = History(self._slice_s, SLICES)
+        self._looked_at = time.monotonic()
         idle = 0
         while not self._closed:
             sleep(interval_s)
             if self._look(history, prefix_of):
+                if self._fresh is not None:
+                    self._count_look(following=idle == 0)
                 idle = 0
             elif (idle := idle + 1) >= IDLE_LOOKS:
                 idle = 0
@@ -175,6 +180,15 @@ class Profiler:
             self.asleep = False
         else:
             self._awake.wait()
+        self._looked_at = time.monotonic()
+
+    def _count_look(self, *, following: bool) -> None:
+        """It has seen something, as in the look before if `following`."""
+        now = time.monotonic()
+        with self._lock:
+            self._looks += 1
+            self._spent_s += min(now - self._looked_at, 100 * self._interval_s) if following else self._interval_s
+            self._looked_at = now
 
     def _look(self, history: History, prefix_of: Callable[[str], str]) -> bool:
         """As `stacks`, with nothing made that a sample does not need: this is what profiling costs."""

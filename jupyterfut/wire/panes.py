@@ -174,7 +174,7 @@ class Profile(TypedDict):
 
     at: float
     since: float
-    interval_s: float  #: between two samples of a thread
+    interval_s: float  #: between two samples of a thread, on average: `count * interval_s` are seconds
     samples: int
     functions: list[str]  #: of which there are samples
     root: FlameNode

@@ -186,7 +186,7 @@ export interface FlameNode {
 export interface Profile {
   at: number;
   since: number;
-  /** between two samples of a thread */
+  /** between two samples of a thread, on average: `count * interval_s` are seconds */
   interval_s: number;
   samples: number;
   /** of which there are samples */

@@ -32,7 +32,7 @@ class Profile(StateSource):
     def begin(self) -> None:
         self._flame = Flame()
         self._since = self.now()
-        self._interval_s = 0.0
+        self._seconds = 0.0  # that all samples stand for
         self._trees: dict[str, tuple[int, panes.FlameNode]] = {}  # by the option: made of so many samples
 
     def end(self) -> None:
@@ -41,8 +41,9 @@ class Profile(StateSource):
 
     def heard(self, worker: WorkerState, value: Any) -> None:
         if self._flame is not None and type(value) is Sampled:
-            self._interval_s = value.interval_s
+            before = self._flame.samples
             self._flame.add(value.frames, value.trees)
+            self._seconds += value.interval_s * (self._flame.samples - before)
 
     def snapshot(self, options: Options) -> Snapshot:
         flame, name = self._flame, options["name"]
@@ -56,7 +57,7 @@ class Profile(StateSource):
         told: panes.Profile = {
             "at": self.now(),
             "since": self._since,
-            "interval_s": self._interval_s,
+            "interval_s": round(self._seconds / samples, 6) if samples else 0.0,
             "samples": made[1]["count"],
             "functions": flame.functions()[:200],
             "root": made[1],
