@@ -98,7 +98,17 @@ class JournalReader:
         >>> reader.of({"processing -> erred"})
         [(0.8, 'x', 'processing -> erred', 1)]
         """
-        return [entry for entry in reversed(self._new()) if entry[2] in kinds and type(entry[1]) is str]
+        found: list[Entry] = []
+        entries, last = self._journal.entries, self._last
+        for entry in reversed(entries):
+            if entry is last:
+                break
+            if entry[2] in kinds and type(entry[1]) is str:
+                found.append(entry)
+        if entries:
+            self._last = entries[-1]
+        found.reverse()
+        return found
 
     def touched(self, keys: Collection[str]) -> list[str]:
         """Those of `keys` (best a dict or a set) to which something has happened since it last looked. Batches are not taken apart for the others.

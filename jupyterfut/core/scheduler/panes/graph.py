@@ -64,10 +64,15 @@ class Graph(StateSource):
         places: dict[GroupState, int] = {}
         edges: dict[tuple[int, int], None] = {}
         newest = list(islice(reversed(tasks.values()), LOOKED_AT))
+        group: GroupState | None = None
+        place = 0
         for task in newest:
-            place = places.setdefault(task.group, len(places))
-            for dependency in task.dependencies:
-                edges[places.setdefault(dependency.group, len(places)), place] = None
+            if task.group is not group:  # as a rule neighbours are of one group
+                group = task.group
+                place = places.setdefault(group, len(places))
+            if task.dependencies:
+                for source in {dependency.group: None for dependency in task.dependencies}:
+                    edges[places.setdefault(source, len(places)), place] = None
         nodes = [_node(group) for group in islice(places, NODES)]
         shown = len(nodes)
         kept = [edge for edge in edges if edge[0] != edge[1] and max(edge) < shown]

@@ -182,7 +182,7 @@ class Watching:
     def _turn(self, watched: Watched, regular: bool) -> None:
         source = watched.source
         if regular:
-            watched.due = self._state.now + source.interval_s
+            watched.due = max(watched.due + source.interval_s, self._state.now + source.interval_s / 2)  # a tick comes late, and the next may not
             source.collect()
         for audience in watched.audiences:
             settled, begin = self._ready(audience)
