@@ -453,17 +453,7 @@ export class SyntheticCluster {
         const moved = this.next() < 0.06;
         if (moved) {
           const transfer = took * 0.4;
-          this.row(
-            stream,
-            lane,
-            WORK.length + (this.next() < 0.2 ? 1 : 0),
-            t,
-            t + transfer,
-            transfer,
-            1,
-            0,
-            0,
-          );
+          this.row(stream, lanes + Math.floor(lane / threads), WORK.length, t, t + transfer, transfer, 1, 0, 1 + (this.next() < 0.2 ? 1 : 0));
           t += transfer;
         }
         const calls = many ? 20 + Math.floor(this.next() * 60) : 1;
