@@ -13,6 +13,7 @@ import pytest
 
 from browser import lab
 from browser.lab import Chromium, Notebook, Server, Window, open_in_notebook_7
+from browser.sidebar import Sidebar
 from jupyterfut.runtime.process import wait_gone
 
 MISSING = lab.missing()
@@ -65,6 +66,16 @@ def window(shared_window: Window, kernels: None) -> Iterator[Window]:
     shared_window.theme("light")
     errors, shared_window.errors[:] = shared_window.errors.copy(), []
     assert not errors
+
+
+@pytest.fixture
+def sidebar(server: Server, window: Window) -> Iterator[Sidebar]:
+    """The sidebar of that page. In the end all tabs are closed, and all clusters ended."""
+    sidebar = Sidebar(window.page)
+    yield sidebar
+    sidebar.close_everything()
+    server.shut_down_kernels()
+    server.stop_clusters()
 
 
 @pytest.fixture

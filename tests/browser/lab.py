@@ -36,6 +36,7 @@ SCREENSHOTS = Path(os.environ.get("JUPYTERFUT_SCREENSHOTS") or Path(tempfile.get
 PATIENCE_MS = 60_000.0
 CHROMIUM_FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync")
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+LAB_EXTENSION = REPOSITORY / "jupyterfut" / "labextension"
 PACKAGES = ("playwright", "jupyterlab", "notebook", "ipykernel", "anywidget", "ipywidgets", "nbconvert")
 
 _SETTINGS: dict[str, dict[str, Any]] = {
@@ -115,8 +116,9 @@ def missing() -> str:
 class Server:
     """A Jupyter server, from its start to `stop`. Everything that it reads and writes lies below `home`."""
 
-    def __init__(self, home: Path, *, static: bool = False) -> None:
+    def __init__(self, home: Path, *, static: bool = False, base_url: str = "/") -> None:
         self.home = home
+        self._base_url = base_url  # as in an address: a blank is %20
         self.notebooks = home / "notebooks"
         self.runtime = home / "runtime"
         self._settings = home / "settings"
@@ -125,6 +127,9 @@ class Server:
             directory.mkdir(parents=True)
         for name, values in _SETTINGS.items():
             self._set(name, values)
+        ours = home / "extensions"  # what the repository's tree has, whatever is installed
+        ours.mkdir()
+        (ours / "jupyterfut").symlink_to(LAB_EXTENSION)
         config = {
             "ServerApp": {
                 "ip": "127.0.0.1",
@@ -132,11 +137,12 @@ class Server:
                 "open_browser": False,
                 "root_dir": str(self.notebooks),
                 "allow_root": True,
-                "jpserver_extensions": {"jupyterlab": True, "notebook": True},
+                "base_url": base_url,
+                "jpserver_extensions": {"jupyterlab": True, "notebook": True, "jupyterfut": True},
             },
             "IdentityProvider": {"token": self.token},
-            "LabApp": {"expose_app_in_browser": True, "extension_manager": "readonly"},
-            "JupyterNotebookApp": {"expose_app_in_browser": True},
+            "LabApp": {"expose_app_in_browser": True, "extension_manager": "readonly", "extra_labextensions_path": [str(ours)]},
+            "JupyterNotebookApp": {"expose_app_in_browser": True, "extra_labextensions_path": [str(ours)]},
         }
         (home / "config" / "jupyter_server_config.json").write_text(json.dumps(config))
         self.process = subprocess.Popen(
@@ -177,12 +183,16 @@ class Server:
         for line in self.process.stderr:
             self.log.append(line)
             if "http://127.0.0.1:" in line:
-                return "http://127.0.0.1:" + line.split("http://127.0.0.1:")[1].split("/")[0]
+                return "http://127.0.0.1:" + line.split("http://127.0.0.1:")[1].split("/")[0] + self._base_url.rstrip("/")
         raise RuntimeError("the Jupyter server did not start:\n" + "".join(self.log[-30:]))
 
     def _read_log(self) -> None:
         assert self.process.stderr is not None
         self.log.extend(self.process.stderr)
+
+    def configure(self, **settings: Any) -> None:
+        """Our own settings (`labextension/schema/plugin.json`), for pages opened from now on."""
+        self._set("jupyterfut/plugin", settings)
 
     def _set(self, name: str, values: dict[str, Any]) -> None:
         file = self._settings / f"{name}.jupyterlab-settings"
@@ -204,9 +214,9 @@ class Server:
         nbformat.write(notebook, path)
         return path
 
-    def ask(self, method: str, path: str) -> Any:
-        """One request to the server's REST API, blocking."""
-        request = urllib.request.Request(f"{self.url}/api/{path}", method=method, headers={"Authorization": f"token {self.token}"})
+    def ask(self, method: str, path: str, api: str = "api") -> Any:
+        """One request to the server's REST API, or to the one of an extension, blocking."""
+        request = urllib.request.Request(f"{self.url}/{api}/{path}", method=method, headers={"Authorization": f"token {self.token}"})
         with urllib.request.urlopen(request, timeout=PATIENCE_MS / 1000) as response:
             body = response.read()
         return json.loads(body) if body else None
@@ -215,6 +225,12 @@ class Server:
         """End all kernels; returns when their processes have ended."""
         for kernel in self.ask("GET", "kernels"):
             self.ask("DELETE", f"kernels/{kernel['id']}")
+
+    def stop_clusters(self) -> None:
+        """End all clusters that the server can see; returns when they have ended."""
+        for cluster in self.ask("GET", "clusters", "jupyterfut/api")["clusters"]:
+            kind = "remotes" if cluster["owner"] == "remote" else "clusters"
+            self.ask("DELETE", f"{kind}/{cluster['id']}", "jupyterfut/api")
 
     def stop(self) -> None:
         """End the server, and with it whatever kernel it still has."""

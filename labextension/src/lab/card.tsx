@@ -161,7 +161,7 @@ function Strip({ summary }: { summary: Summary }): React.ReactElement {
     .map(([state, , words]) => `${count(tasks[state])} ${words}`)
     .join(', ');
   return (
-    <div className="jf-strip" role="img" aria-label={text || 'no tasks'} title={text || 'No tasks'}>
+    <div className="jf-cluster-strip" role="img" aria-label={text || 'no tasks'} title={text || 'No tasks'}>
       {total > 0 &&
         STATES.map(([state, tone]) => tasks[state] > 0 && <span key={state} data-tone={tone} style={{ flexGrow: tasks[state] / total }} />)}
     </div>

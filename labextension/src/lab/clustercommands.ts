@@ -1,6 +1,6 @@
 /** The commands about clusters: from buttons, menus, the palette, and those of other extensions. Each asks before it takes something away. */
 import type { JupyterFrontEnd } from '@jupyterlab/application';
-import { Clipboard, Dialog, MainAreaWidget, Notification, showDialog, showErrorMessage } from '@jupyterlab/apputils';
+import { Clipboard, Dialog, MainAreaWidget, showDialog, showErrorMessage } from '@jupyterlab/apputils';
 import { addIcon, copyIcon, linkIcon, refreshIcon, stopIcon } from '@jupyterlab/ui-components';
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import { count } from '../panes/text';
@@ -213,17 +213,14 @@ function changes(first: unknown, then: () => void, look: () => unknown): () => v
   };
 }
 
-/** Start a cluster and tell how it went. What was wished for can be changed when it fails. */
+/** Start a cluster; the list shows how far it is. What was wished for can be changed when it fails. */
 async function begin(core: ICore, wish: ClusterWish): Promise<ClusterInfo | null> {
-  const id = Notification.emit(`Starting ${wish.name || 'a cluster'} …`, 'in-progress', { autoClose: false });
   for (;;) {
     try {
       const cluster = await core.rest.start(wish);
-      Notification.dismiss(id);
       core.clusters.choose(cluster.id);
       return cluster;
     } catch (error) {
-      Notification.dismiss(id);
       const again = await askCluster(core, wish, error instanceof Error ? error.message : String(error));
       if (!again) {
         return null;

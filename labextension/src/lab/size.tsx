@@ -139,7 +139,7 @@ function NumberField({ label, prefix, value, least, most, commit }: NumberProps)
   };
   const move = (by: number): void => setDraft(String(Math.min(most, Math.max(least, Number(draft ?? text) + by))));
   return (
-    <span className="jf-number">
+    <span className="jf-size-number">
       {prefix && <span aria-hidden="true">{prefix}</span>}
       <input
         value={draft ?? text}
