@@ -66,7 +66,7 @@ function columns(now: Now): readonly Column<CellRow>[] {
     {
       name: 'title',
       title: 'Cell',
-      width: 150,
+      width: 120,
       grow: 3,
       by: row => row.title,
       fill: (cell, row) => {
@@ -117,6 +117,7 @@ function columns(now: Now): readonly Column<CellRow>[] {
       tip: 'From its first task to its last, or until now',
       width: 96,
       number: true,
+      spare: 1,
       by: row => elapsed(row, now),
       fill: (cell, row) => cell.text(seconds(Math.max(0.1, elapsed(row, now)))),
     },
@@ -135,6 +136,7 @@ function columns(now: Now): readonly Column<CellRow>[] {
           {
             name: 'go',
             title: '',
+            spare: 1.5,
             width: 68,
             fill: (cell, row) => {
               const go = cell.own(() => {

@@ -43,7 +43,7 @@ function columns(ends: Ends): readonly Column<WorkerRow>[] {
       by: row => row.memory / ends.memory(row),
       fill: (cell, row) => cell.bar(memoryParts(row, ends.memory(row)), percent(row.memory / ends.memory(row)), memoryTone(row)),
     },
-    { ...size('memory', 'Memory', 'Of the process', 0, row => row.memory), spare: undefined },
+    size('memory', 'Memory', 'Of the process', 0, row => row.memory),
     size('limit', 'Limit', 'Above it the worker is in danger', 4, row => row.limit),
     size('managed', 'Results', 'What the results it holds take', 1, row => row.managed),
     size('unmanaged', 'Unmanaged', 'Everything else: modules, what tasks are at work on, what is not given back', 2, row => row.unmanaged),

@@ -155,6 +155,8 @@ interface RowNode {
 }
 
 const SPARE_ROWS = 4;
+/** What rows have left and right of their cells, in pixels (tables.css). */
+const EDGES = 8;
 
 export class Table<R> {
   readonly node: HTMLElement;
@@ -395,7 +397,7 @@ export class Table<R> {
 
   /** Choose the columns that there is room for, and give them their widths. */
   private lay(): void {
-    const columns = fitting(this.options.columns, this.width);
+    const columns = fitting(this.options.columns, this.width - EDGES);
     const changed = columns.length !== this.columns.length || columns.some((column, i) => column !== this.columns[i]);
     if (changed || !this.head.firstChild) {
       this.columns = columns;

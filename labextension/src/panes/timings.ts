@@ -154,7 +154,7 @@ function columns(ends: Ends): readonly Column<TimingRow>[] {
       by: row => row.total_s,
       fill: (cell, row) => cell.bar([[row.total_s / ends.total, 'jf-part-a']], seconds(row.total_s)),
     },
-    { ...time('mean', 'Mean', 'Of one call', 0, row => row.mean_s), spare: undefined },
+    time('mean', 'Mean', 'Of one call', 0, row => row.mean_s),
     time('min', 'Shortest', 'Of one call', 5, row => row.min_s),
     time('max', 'Longest', 'Of one call', 2, row => row.max_s),
     {
