@@ -41,6 +41,8 @@ ROWS_WAITING = 50_000
 """When so many new rows of one topic wait for a page, it gets a fresh beginning instead."""
 MESSAGES_WAITING = 200
 """The same for messages."""
+PART = 2_000
+"""So many elements of a list are written at once: that takes a millisecond."""
 ASKED_AT_ONCE = 20
 """Questions of one page that may be under way."""
 
@@ -162,7 +164,7 @@ class Page:
             self._something.clear()
             while (message := self._next()) is not None:
                 try:
-                    await self._send(to_json(message))
+                    await self._send(await written(message))
                 except Exception as error:  # noqa: BLE001  # however its host says that the page is gone
                     logger.debug("a page is gone: %s", error)
                     return
@@ -325,7 +327,27 @@ def rows_in(data: dict[str, Any]) -> int:
     return max((len(value) for value in data.values() if isinstance(value, list)), default=0)
 
 
-def to_json(message: dict[str, Any]) -> str:
+async def written(message: dict[str, Any]) -> str:
+    """The text of a message. A long one, such as a task stream's beginning, is written in parts, between which others have their turn: the event loop
+    may be a scheduler's."""
+    data = message.get("data")
+    if not isinstance(data, dict) or rows_in(data) <= PART:
+        return to_json(message)
+    fields: list[str] = []
+    for name, value in data.items():
+        if isinstance(value, list) and len(value) > PART:
+            parts = []
+            for start in range(0, len(value), PART):
+                parts.append(to_json(value[start : start + PART])[1:-1])
+                await asyncio.sleep(0)
+            fields.append(f"{to_json(name)}:[{','.join(parts)}]")
+        else:
+            fields.append(f"{to_json(name)}:{to_json(value)}")
+    head = to_json({name: value for name, value in message.items() if name != "data"})
+    return f'{head[:-1]},"data":{{{",".join(fields)}}}}}'
+
+
+def to_json(message: Any) -> str:
     """A text that any browser can read: what JSON has no words for (not a number, infinite) is null.
 
     >>> to_json({"cpu": [0.5, math.nan]})

@@ -285,6 +285,13 @@ def test_json_of_what_is_no_number() -> None:
     assert pages.to_json({"a": (math.inf, [1.5, -math.inf]), "b": {"c": math.nan}}) == '{"a":[null,[1.5,null]],"b":{"c":null}}'
 
 
+def test_a_long_message_is_written_in_parts() -> None:
+    data = {"reset": True, "names": ["a"], "at": [i / 8 for i in range(5000)], "key": ['"' * (i % 3) for i in range(5000)], "bad": [math.nan] * 3000}
+    message = {"type": "snapshot", "cluster": "a", "topic": "load", "data": data}
+    text = asyncio.run(pages.written(message))
+    assert text == pages.to_json(message)
+
+
 def test_a_page_and_a_real_scheduler() -> None:
     async def story() -> None:
         clusters = Clusters()
