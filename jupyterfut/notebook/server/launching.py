@@ -57,7 +57,8 @@ class Launch:
         self._numbers = itertools.count(1)
         self._asked: dict[int, asyncio.Future[None]] = {}
         self._gone = asyncio.Event()
-        self._closing = False
+        self._closing = False  # we have told it to end
+        self._meant = False
         self._failure = ""
         if not os.path.isdir(directory):
             raise WorkerStartError(f"there is no directory {directory} to run it in")
@@ -106,6 +107,10 @@ class Launch:
             self._process.kill()
             await self._gone.wait()
 
+    def is_stopped(self) -> None:
+        """Somebody ends it otherwise: its end is meant."""
+        self._meant = True
+
     def leave(self) -> None:
         """Leave a detached cluster to itself: listen to it no more. What it is about to do, it does."""
         if not self.ended:
@@ -141,9 +146,10 @@ class Launch:
         self._words.finish()
         self._close_stdin()
         self.ended = True
-        if not self._closing and not self.ready:
+        meant = self._closing or self._meant
+        if not meant and not self.ready:
             self.error = self._why(exit_code)
-        elif not self._closing and exit_code != 0:
+        elif not meant and exit_code != 0:
             logger.warning("the cluster %r (pid %d) has ended: %s", self.name, self.pid, describe_exit(exit_code))
         for answer in self._asked.values():
             if not answer.done():

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from jupyterfut.comm import Security
 from jupyterfut.deploy import registry
 from jupyterfut.diagnostics.clusters import Clusters, NoSuchCluster, Where, cluster_info
+from jupyterfut.diagnostics.viewer import WORKERS_ASKED
 from jupyterfut.errors import JupyterfutError, WorkerStartError
 from jupyterfut.notebook.server.asking import Asking
 from jupyterfut.notebook.server.connection_files import ConnectionFiles
@@ -291,7 +292,9 @@ class Registry:
         self._stopping.add(cluster)
         self.clusters.change(cluster, state="stopping")
         try:
-            if launch is not None and not (launch.detached and info is not None):
+            if launch is not None and launch.detached and info is not None:
+                launch.is_stopped()
+            elif launch is not None:
                 await launch.close(self.limits.stop_s)
             if info is not None:
                 await asyncio.to_thread(registry.stop, info, self.limits.stop_s)
@@ -367,9 +370,13 @@ class Registry:
         try:
             async with Asking(self.clusters, cluster, self.limits.answer_s) as asking:
                 told["scheduler"] = (await asking.ask("scheduler_logs", {"n": n}))[::-1]
-                answers = await asking.ask_workers("worker_logs", {"n": n})
-                told["workers"] = {address: lines[::-1] for address, lines in answers["answers"].items()}
-                told["errors"] += [f"{address}: {text}" for address, text in answers["errors"].items()]
+                workers = list(await asking.ask("nthreads", {"workers": None}))
+                if len(workers) > WORKERS_ASKED:
+                    told["errors"].append(f"these are the logs of {WORKERS_ASKED} of {len(workers)} workers")
+                if workers:
+                    answers = await asking.ask_workers("worker_logs", {"n": n, "workers": workers[:WORKERS_ASKED]})
+                    told["workers"] = {address: lines[::-1] for address, lines in answers["answers"].items()}
+                    told["errors"] += [f"{address}: {text}" for address, text in answers["errors"].items()]
         except (JupyterfutError, OSError) as error:
             told["errors"].append(str(error))
         return told
