@@ -15,12 +15,12 @@ import asyncio
 import copy
 import inspect
 import linecache
-import operator
 import sys
 import uuid
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import nullcontext
-from functools import partial
+from functools import lru_cache, partial
+from operator import getitem
 from types import FunctionType
 from typing import Any, NamedTuple, SupportsIndex
 
@@ -133,6 +133,30 @@ class CellRunner:
         return run_element(number, self.spec, Delivery(self.data, values, buffers, parts), (element,))
 
 
+class Called:
+    """A function under another name: what tables and the dashboard call its tasks. Made by `called`."""
+
+    def __init__(self, function: Callable[..., Any], name: str) -> None:
+        self.function = function
+        self.__name__ = name
+
+    def __call__(self, *args: Any) -> Any:
+        return self.function(*args)
+
+    def __reduce__(self) -> Any:
+        return called, (self.function, self.__name__)
+
+
+@lru_cache(1_000)
+def called(function: Callable[..., Any], name: str) -> Called:
+    """The function under this name; the same object each time, so that a cluster is told of it once.
+
+    >>> called(max, "largest")(1, 2), called(max, "largest").__name__
+    (2, 'largest')
+    """
+    return Called(function, name)
+
+
 def run_element(number: int, spec: CellSpec, delivery: Delivery, element: tuple[Any, ...] = ()) -> CellResult:
     """Run one cell for one element, which is given or comes with what the cell reads. Raises what the cell raises."""
     try:
@@ -223,16 +247,17 @@ def submit_each(
     count = range(len(elements))
     keys = [f"{spec.name}-{number}-{token}" for number in count]
     if alone is not None:
-        runs = [client.submit(run_element, *arguments, key=key, pure=False, **whole) for arguments, key in zip(alone, keys, strict=True)]
+        one = called(run_element, spec.name)
+        runs = [client.submit(one, *arguments, key=key, pure=False, **whole) for arguments, key in zip(alone, keys, strict=True)]
     else:
         runner = CellRunner(spec, held.data)
         shared = {"values": held.futures, "buffers": held.buffers, "parts": held.parts}
         runs = client.map(runner, count, elements, key=keys, pure=False, **shared, **whole)
     names = {
-        name: client.map(operator.getitem, runs, [name] * len(runs), key=[f"{name}-{number}-{token}" for number in count], pure=False, **small)
+        name: client.map(called(getitem, name), runs, [name] * len(runs), key=[f"{name}-{number}-{token}" for number in count], pure=False, **small)
         for name in spec.writes
     }
-    ends = client.map(end_of, runs, key=[f"{spec.name}.end-{number}-{token}" for number in count], pure=False, **small)
+    ends = client.map(called(end_of, f"{spec.name}.end"), runs, key=[f"{spec.name}.end-{number}-{token}" for number in count], pure=False, **small)
     return Submitted(runs, ends, names)
 
 

@@ -5,11 +5,11 @@ small task a name takes that name's value out of the result.
 from __future__ import annotations
 
 import ast
-import operator
 import pickle
 import uuid
 import weakref
 from collections.abc import Callable
+from operator import getitem
 from typing import Any, NamedTuple
 
 from jupyterfut.client.client import Client
@@ -28,6 +28,7 @@ from jupyterfut.notebook.submit.run import (
     Held,
     NotAssigned,
     all_ended,
+    called,
     end_of,
     run_cell,
     run_each,
@@ -139,16 +140,17 @@ class Sending:
         small = {"workers": options["workers"], "priority": options["priority"]}
         token = self.token
         if over is None:
-            task = client.submit(run_cell, spec, _delivery(captured), key=f"{spec.name}-{token}", pure=False, **options)
-            names = {name: client.submit(operator.getitem, task, name, key=f"{name}-{token}", pure=False, **small) for name in self.names}
-            end = client.submit(end_of, task, key=f"{spec.name}.end-{token}", pure=False, **small)
+            task = client.submit(called(run_cell, spec.name), spec, _delivery(captured), key=f"{spec.name}-{token}", pure=False, **options)
+            names = {name: client.submit(called(getitem, name), task, name, key=f"{name}-{token}", pure=False, **small) for name in self.names}
+            end = client.submit(called(end_of, f"{spec.name}.end"), task, key=f"{spec.name}.end-{token}", pure=False, **small)
             return Run(spec.name, names, [end], [task])
         held = Held(captured.data, captured.futures, captured.buffers, captured.parts)
         if isinstance(over, OnCluster):
             given = _delivery(self._captured(over.values))
-            task = client.submit(run_each, spec, over.iterable, given, held, {**options, "small": small}, key=f"{spec.name}-{token}", pure=False)
-            names = {name: client.submit(take, task, name, key=f"{name}-{token}", pure=False) for name in self.names}
-            end = client.submit(all_ended, task, key=f"{spec.name}.end-{token}", pure=False)
+            each = called(run_each, spec.name)
+            task = client.submit(each, spec, over.iterable, given, held, {**options, "small": small}, key=f"{spec.name}-{token}", pure=False)
+            names = {name: client.submit(called(take, name), task, name, key=f"{name}-{token}", pure=False) for name in self.names}
+            end = client.submit(called(all_ended, f"{spec.name}.end"), task, key=f"{spec.name}.end-{token}", pure=False)
             return Run(spec.name, names, [end], [task], elements=True)
         if _travel_alone(over, by_reference=spec.by_reference):
             submitted = submit_each(client, spec, over, held, {**options, "small": small}, token)
