@@ -6,7 +6,7 @@ import { clock, seconds } from './text';
 import { button } from './toolbar';
 
 /** One line of a story: when, which task, what happened, and more about it. */
-export type StoryRow = readonly [at: number, key: string, what: string, detail: string];
+export type StoryRow = readonly [at: number, key: string, what: string, detail: unknown];
 
 /** Open the drawer for a task, with its story. */
 export function openTask(detail: Detail, feed: Feed, cluster: string, key: string, facts: readonly (readonly [string, string])[] = []): void {
@@ -36,6 +36,22 @@ export function whyText(why: string): string {
   return said[why] ?? `It has not finished: ${why || 'nothing more is known'}.`;
 }
 
+/** What a line of a story says besides: a name or a number, or several with theirs. */
+export function detailText(detail: unknown): string {
+  if (detail === null || detail === undefined) {
+    return '';
+  }
+  if (Array.isArray(detail)) {
+    return detail.map(detailText).join(', ');
+  }
+  if (typeof detail === 'object') {
+    return Object.entries(detail)
+      .map(([name, value]) => `${name} ${detailText(value)}`)
+      .join(', ');
+  }
+  return String(detail);
+}
+
 /** The story as a table: the first line with the time of day, the others with what has gone by since. */
 function storyTable(story: readonly StoryRow[]): HTMLElement {
   if (story.length === 0) {
@@ -48,7 +64,7 @@ function storyTable(story: readonly StoryRow[]): HTMLElement {
       {},
       el('td', 'jf-soft', {}, i === 0 ? clock(at) : `+ ${seconds(Math.max(0, at - story[0][0]))}`),
       el('td', '', {}, what),
-      el('td', 'jf-soft', {}, String(more ?? '')),
+      el('td', 'jf-soft', {}, detailText(more)),
     ),
   );
   return el('table', 'jf-story', {}, el('tbody', '', {}, ...rows));

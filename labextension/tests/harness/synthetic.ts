@@ -558,9 +558,13 @@ export class SyntheticCluster {
         ]);
       case 'worker_logs':
       case 'scheduler_logs':
-        return [[this.began, 'INFO', 'jupyterfut', 'all is well']];
+        return op === 'scheduler_logs' ? [['INFO', 'all is well']] : { answers: { [this.workerAddress(0)]: [['INFO', 'all is well']] }, errors: {} };
       case 'call_stack':
-        return { [this.workerAddress(0)]: ['pipeline/io.py:12 read_chunk', 'numpy/fft.py:88 fft'] };
+        return { answers: { [this.workerAddress(0)]: { 'fit_model-9e37': ['pipeline/io.py:12 read_chunk', 'numpy/fft.py:88 fft'] } }, errors: {} };
+      case 'processing':
+        return { [String((args.workers as string[] | undefined)?.[0])]: ['fit_model-9e37', 'fit_model-3c6e'] };
+      case 'why_pending':
+        return 'waits for 2 inputs, fit_model-9e37 first';
       default:
         return { op, args };
     }
