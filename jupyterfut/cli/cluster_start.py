@@ -36,9 +36,11 @@ if TYPE_CHECKING:
 TYPES = ("local", "ssh")
 
 WISHES = {
-    "local": ("n_workers", "threads_per_worker", "memory_limit", "resources", "local_directory", "host", "port", "allow_plain", "tls"),
+    "local": (
+        "n_workers", "threads_per_worker", "memory_limit", "resources", "local_directory", "host", "port", "dashboard_address", "allow_plain", "tls",
+    ),
     "ssh": ("hosts", "connect_options", "worker_options", "scheduler_options", "remote_python", "allow_plain", "tls"),
-}
+}  # fmt: skip
 """The options of a type: those of `LocalCluster` and `SSHCluster` that can be written down, and "tls": {"cert": file, "key": file, "ca": file}."""
 
 
@@ -56,6 +58,9 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--adapt", type=_bounds, metavar="MIN:MAX", help="as many workers as there is work for, between the two")
     parser.add_argument("--host", help="interface that the scheduler listens on")
     parser.add_argument("--port", type=options.whole(0), help="port that it listens on (default: any free one)")
+    parser.add_argument(
+        "--dashboard-address", metavar="ADDRESS", help="where the dashboard listens, such as :8787 (default: any free port); '': none"
+    )
     parser.add_argument("--hosts", metavar="A,B,...", help="ssh: the scheduler's machine, then the workers'")
     parser.add_argument("--username", help="ssh: who to log in as")
     parser.add_argument("--identity-file", metavar="FILE", help="ssh: the private key")
@@ -91,7 +96,7 @@ def _wish(args: argparse.Namespace) -> dict[str, Any]:
         chosen["worker_options"] = {name: value for name, value in worker.items() if value is not None}
         chosen["scheduler_options"] = {name: value for name in ("host", "port") if (value := getattr(args, name)) is not None}
     else:
-        for name in ("n_workers", "threads_per_worker", "memory_limit", "resources", "local_directory", "host", "port"):
+        for name in ("n_workers", "threads_per_worker", "memory_limit", "resources", "local_directory", "host", "port", "dashboard_address"):
             if (value := getattr(args, name)) is not None:
                 chosen[name] = value
         for name in ("hosts", "username", "identity_file", "remote_python"):

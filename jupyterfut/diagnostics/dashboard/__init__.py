@@ -101,7 +101,12 @@ class Dashboard:
     async def _open(self) -> None:
         import asyncio
 
-        server = await asyncio.to_thread(importlib.import_module, "jupyterfut.diagnostics.dashboard.server")
+        try:
+            server = await asyncio.to_thread(importlib.import_module, "jupyterfut.diagnostics.dashboard.server")
+        except Exception:  # noqa: BLE001  # whatever is wrong with the web server's installation: it is logged, and tasks go on
+            _logger().exception("the dashboard cannot be served")
+            self.abandon()
+            return
         assert self._scheduler is not None
         assert self._sock is not None
         self._server = server.Server(self, self._scheduler)
