@@ -8,6 +8,7 @@ import { GRAPH } from './graph/graph';
 import { LOAD } from './load';
 import { MEMORY } from './memory';
 import { NETWORK } from './network';
+import { OVERVIEW } from './overview';
 import { PROFILE } from './profile/profile';
 import { PROGRESS } from './progress';
 import { TASK_STREAM } from './task-stream';
@@ -15,4 +16,4 @@ import { TIMINGS } from './timings';
 import { WORKERS } from './workers';
 import './panes.css';
 
-export const PANES: readonly PaneKind[] = [TASK_STREAM, PROGRESS, WORKERS, MEMORY, NETWORK, TIMINGS, LOAD, GRAPH, PROFILE, CELLS, EVENTS];
+export const PANES: readonly PaneKind[] = [OVERVIEW, TASK_STREAM, PROGRESS, WORKERS, MEMORY, NETWORK, TIMINGS, LOAD, GRAPH, PROFILE, CELLS, EVENTS];

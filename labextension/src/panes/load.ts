@@ -281,7 +281,7 @@ export class LoadPane extends Pane {
     }
     const to = this.samples.newest || Date.now() / 1000;
     const first = this.samples.at[0] ?? to;
-    const span = this.span === 3600 ? Math.max(60, Math.min(3600, to - first)) : this.span;
+    const span = Math.min(this.span, Math.max(60, to - first));
     return [to - span, to];
   }
 
