@@ -47,7 +47,7 @@ export function frames(root: FlameNode): Frame[] {
     const { data } = node;
     const children: Frame[] = [];
     const frame: Frame = {
-      name: data.name,
+      name: data.name || 'all',
       file: data.file,
       line: data.line,
       count: data.count,
