@@ -3,7 +3,7 @@
  * once for all parts that are built alike, and remembered while it does not change: in a graph that grows, most of it is as it was. Then the parts are
  * set side by side, the tasks that are connected with nothing in a grid, to fill a picture of the pane's proportions.
  *
- * dagre takes 0.5 s of CPU for a tree of 400 nodes and 10 s for 400 nodes with 2,000 edges (docs/design/decisions), hence the limit.
+ * dagre takes 0.5 s of CPU for a tree of 400 nodes and 10 s for 400 nodes with 2,000 edges (docs/design/decisions/graphs-in-panes.md), hence the limit.
  */
 import { Graph as Dagre, layout as dagre } from '@dagrejs/dagre';
 import type { Graph } from '../../protocol/snapshots';
