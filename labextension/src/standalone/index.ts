@@ -12,7 +12,7 @@ import { recall, remember } from './store';
 import { Tiles } from './tiles';
 
 /** What a new reader sees, as far as there are such panes. */
-const FIRST = 'overview+progress/task-stream+workers!1.2';
+const FIRST = 'overview+workers/task-stream!1.1';
 
 const isKnown = (name: string): boolean => PANES.some(kind => kind.name === name);
 

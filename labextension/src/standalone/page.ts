@@ -12,6 +12,9 @@ import type { Schemes } from './scheme';
 import { recall, remember } from './store';
 import { button, DRAGGED } from './tiles';
 
+/** A window of this width has no room for the list beside the panes. */
+const NARROW = 560;
+
 /** What the page does when it is told to. */
 export interface PageActions {
   open(pane: string): void;
@@ -50,7 +53,7 @@ export class Page {
     this.note.setAttribute('role', 'status');
     this.note.hidden = true;
     this.node.append(head, this.note, this.side());
-    this.fold(recall('folded', false));
+    this.fold(recall('folded', innerWidth < NARROW));
     this.colours();
     document.addEventListener('keydown', event => this.key(event));
   }
@@ -125,7 +128,7 @@ export class Page {
     this.search.addEventListener('keydown', event => {
       const found = this.found();
       if (event.key === 'Enter' && found.length > 0 && this.search.value !== '') {
-        this.actions.open(found[0].name);
+        this.actions.open(this.best(found).name);
         this.search.value = '';
         this.filter();
       } else if (event.key === 'Escape') {
@@ -169,10 +172,23 @@ export class Page {
     });
   }
 
+  /** The one that is meant, most likely: words of its title count before others. */
+  private best(found: readonly PaneKind[]): PaneKind {
+    const words = this.search.value.trim().toLowerCase();
+    const rank = ({ title }: PaneKind): number => {
+      const at = title.toLowerCase().indexOf(words);
+      return at === 0 ? 0 : at > 0 ? 1 : 2;
+    };
+    return found.reduce((best, kind) => (rank(kind) < rank(best) ? kind : best));
+  }
+
   private filter(): void {
-    const found = new Set(this.found());
+    const found = this.found();
+    const best = this.search.value.trim() === '' || found.length === 0 ? null : this.best(found);
     for (const kind of this.kinds) {
-      this.items.get(kind.name)!.parentElement!.hidden = !found.has(kind);
+      const item = this.items.get(kind.name)!;
+      item.parentElement!.hidden = !found.includes(kind);
+      item.classList.toggle('jf-mod-best', kind === best);
     }
   }
 
