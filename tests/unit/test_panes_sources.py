@@ -446,3 +446,9 @@ def test_whatever_happens_what_is_told_has_its_shape(seed: int) -> None:
         told = c.last(name)
         lists = [field for field, value in told.items() if type(value) is list and field != "bounds_s"]
         assert not columns_misfit(told, lists)
+
+
+def test_an_empty_cluster_has_something_to_tell() -> None:
+    c = Seen(workers=0, clients=0)
+    c.look()
+    assert all(c.snapshots[topic] for topic in SNAPSHOTS) and c.snapshots["workers"][0]["name"] == []

@@ -469,6 +469,8 @@ class SchedulerMachine:
         recommendations = self.query.request(client, message)
         if recommendations:
             self.transitions.settle(recommendations)
+        if message.op == "watch":
+            self.panes.advance()
 
     def _client_heartbeat(self, client: ClientState, message: m.Heartbeat) -> None:
         pass  # that it came is all: the shell's session has noted it

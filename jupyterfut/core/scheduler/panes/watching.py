@@ -78,6 +78,10 @@ class Watched:
         self.audiences: list[Audience] = []
         self.due = now  # its next turn is not before
 
+    def has(self, client: ClientState) -> bool:
+        """Whether the client looks."""
+        return any(client in audience.members for audience in self.audiences)
+
 
 class Watching:
     """All viewers' wishes. `due`: when a Tick is wanted; None while nobody watches."""
@@ -89,6 +93,7 @@ class Watching:
         self.watched: dict[str, Watched] = {}
         self.clocks = Clocks()  #: of the workers: each heartbeat tells, also while nobody looks
         self.due: float | None = None
+        self.spent_s = 0.0  #: in turns, so far
         self._free_at = 0.0  # when the rest after the turns so far is over
         # What the shell knows better; what stands here is for machines without one.
         self.clock: Callable[[], float] = lambda: 0.0  #: the time that turns take, in seconds
@@ -120,7 +125,7 @@ class Watching:
         for topic, options in wishes.items():
             self._join(topic, options, client)
         self._machine.observing.look(self.watched)
-        self.advance()
+        self._plan()  # and the machine lets those begin that can: a source that fails is no fault of the wish
 
     def client_left(self, client: ClientState) -> None:
         """It looks at nothing any more."""
@@ -172,7 +177,9 @@ class Watching:
             if regular or any(False in audience.members.values() for audience in watched.audiences):
                 began = self.clock()
                 self._turn(watched, regular)
-                self._free_at = max(self._free_at, now) + REST * (self.clock() - began)
+                took_s = self.clock() - began
+                self.spent_s += took_s
+                self._free_at = max(self._free_at, now) + REST * took_s
         self._plan()
 
     def _plan(self) -> None:

@@ -26,7 +26,7 @@ class Workers(StateSource):
 
     def begin(self) -> None:
         self._beats: dict[WorkerState, tuple[dict[str, float], Beat]] = {}
-        self._here: list[WorkerState] = []
+        self._here: list[WorkerState] | None = None  # those of `_lasting`
         self._lasting: dict[str, list[Any]] = {}
 
     def end(self) -> None:
