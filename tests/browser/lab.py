@@ -190,9 +190,11 @@ class Server:
         assert self.process.stderr is not None
         self.log.extend(self.process.stderr)
 
-    def configure(self, **settings: Any) -> None:
-        """Our own settings (`labextension/schema/plugin.json`), for pages opened from now on."""
+    def configure(self, *, disturb: bool = False, **settings: Any) -> None:
+        """Our own settings (`labextension/schema/plugin.json`), for pages opened from now on; and whether notifications pop up there."""
         self._set("jupyterfut/plugin", settings)
+        name = "@jupyterlab/apputils-extension/notification"
+        self._set(name, {**_SETTINGS[name], "doNotDisturbMode": not disturb})
 
     def _set(self, name: str, values: dict[str, Any]) -> None:
         file = self._settings / f"{name}.jupyterlab-settings"

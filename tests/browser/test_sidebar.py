@@ -133,6 +133,8 @@ def test_panes_are_found_by_words_and_opened_by_keys(sidebar: Sidebar) -> None:
     sidebar.pane("Memory")
     search.fill("no such pane")
     sidebar.node.get_by_text("No pane has this word.").wait_for()
+    search.press("Escape")
+    sidebar.node.locator(".jf-panes button").nth(5).wait_for()
 
 
 def test_a_pane_is_dragged_where_it_shall_be(sidebar: Sidebar, in_lab: Callable[..., Notebook]) -> None:

@@ -161,9 +161,20 @@ export function originOf(cluster: ClusterInfo): string {
 
 const TEMPLATE = 'from jupyterfut import Client\n\nclient = Client({cluster})\nclient';
 
+/** Of a scheduler elsewhere a kernel does not know the token, and it should not stand in a notebook. */
+const REMOTE = [
+  'from getpass import getpass',
+  '',
+  'from jupyterfut import Client, Security',
+  '',
+  'client = Client({cluster}, security=Security(token=getpass("Token: ")))',
+  'client',
+].join('\n');
+
 /** Code that connects a notebook. A name that two clusters share does not tell them apart: then it is the address. */
 export function clientCode(cluster: ClusterInfo, all: readonly ClusterInfo[], template: string): string {
-  const sure = cluster.name !== '' && cluster.owner !== 'remote' && all.filter(other => other.name === cluster.name).length <= 1;
+  const far = cluster.owner === 'remote';
+  const sure = cluster.name !== '' && !far && all.filter(other => other.name === cluster.name).length <= 1;
   const target = JSON.stringify(sure ? cluster.name : cluster.address); // JSON's strings are Python's, too
-  return (template.includes('{cluster}') ? template : TEMPLATE).replaceAll('{cluster}', () => target);
+  return (far ? REMOTE : template.includes('{cluster}') ? template : TEMPLATE).replaceAll('{cluster}', () => target);
 }

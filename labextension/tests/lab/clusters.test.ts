@@ -108,7 +108,10 @@ describe('code for a cluster', () => {
     const a = cluster('a', { name: 'mill' });
     const b = cluster('b', { name: 'mill' });
     expect(clientCode(a, [a, b], template)).toBe('client = Client("tcp://127.0.0.1:97")');
-    expect(clientCode(cluster('c', { owner: 'remote' }), [], template)).toBe('client = Client("tcp://127.0.0.1:99")');
+  });
+
+  it('asks for the token of a scheduler elsewhere, so that it stands in no notebook', () => {
+    expect(clientCode(cluster('c', { owner: 'remote' }), [], template)).toContain('Client("tcp://127.0.0.1:99", security=Security(token=getpass(');
   });
 
   it('is Python whatever the name is, and whatever the template', () => {
