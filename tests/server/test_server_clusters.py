@@ -49,6 +49,19 @@ async def test_one_that_is_killed_is_gone_as_well(server: Any) -> None:
     assert connections.list_connection_files() == []
 
 
+async def test_a_notebooks_cluster_says_whose_it_is(server: Any) -> None:
+    info = connections.write_connection_file("tcp://127.0.0.1:9", "t0ken of a kernel", "study", kernel_id="1f", session="/home/me/study.ipynb")
+    try:
+        async with server.socket() as page:
+            study = (await page.until_listed(lambda known: known.get("study", {}).get("state") == "lost"))["study"]
+        assert (study["kernel"], study["session"], study["owner"]) == ("1f", "/home/me/study.ipynb", "kernel")
+        assert "127.0.0.1:9" in study["text"]  # nobody listens there
+        assert (await server.ask("PATCH", "clusters", study["id"], body={"n_workers": 1})).status == 504
+    finally:
+        connections.remove_connection_file(info)
+    assert (await server.ask("GET", "clusters")).json == {"clusters": []}
+
+
 async def test_the_life_of_a_cluster_that_a_page_starts(server: Any) -> None:
     async with server.socket() as page:
         started = await server.ask("POST", "clusters", body={**SMALL, "name": "mine"})

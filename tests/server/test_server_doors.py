@@ -168,6 +168,19 @@ class TestVisitors:
             assert (answer.status, "not authorized" in answer.message) == (403, True), (method, path)
 
 
+class TestOtherOrigins:
+    @pytest.fixture
+    def jp_server_config(self, extension_settings: dict[str, Any]) -> dict[str, Any]:
+        return {"ServerApp": {"jpserver_extensions": {"jupyterfut": True}, "allow_origin": "https://lab.example"}}
+
+    async def test_a_browser_may_ask_whether_it_may_ask(self, server: Any, http_server_client: Any, jp_base_url: str) -> None:
+        url = jp_base_url.rstrip("/") + "/jupyterfut/api/clusters"
+        assert await knock(http_server_client, "OPTIONS", url, Origin="https://lab.example") < 300
+        for verb in VERBS[:-1]:
+            assert await knock(http_server_client, verb, url, Origin="https://lab.example") == 403
+        assert server.extension._registry is None
+
+
 class TestRestricted:
     @pytest.fixture
     def extension_settings(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import hashlib
 import logging
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from jupyterfut.comm import Security
@@ -61,7 +62,7 @@ class Registry:
         self._arrivals: dict[str, asyncio.Future[str]] = {}  # "new-..." -> the id, when it is found
         self._failed: dict[str, None] = {}  # those in the list only to tell why they are not there
         self._stopping: set[str] = set()
-        self._numbers = 0
+        self._stoppers = ThreadPoolExecutor(16, "jupyterfut-stop")  # who waits for an end that takes long holds up nobody else
         self._lost: set[str] = set()  # those whose loss we have looked into
         self._unlisten = self.clusters.listen(self._list_changed)
 
@@ -83,6 +84,7 @@ class Registry:
         await self.clusters.close()
         for arrival in self._arrivals.values():
             arrival.cancel()
+        self._stoppers.shutdown(wait=False, cancel_futures=True)
 
     # --- what is known
 
@@ -297,7 +299,7 @@ class Registry:
             elif launch is not None:
                 await launch.close(self.limits.stop_s)
             if info is not None:
-                await asyncio.to_thread(registry.stop, info, self.limits.stop_s)
+                await asyncio.get_running_loop().run_in_executor(self._stoppers, registry.stop, info, self.limits.stop_s)
         finally:
             self._stopping.discard(cluster)
             if cluster in self._known:
