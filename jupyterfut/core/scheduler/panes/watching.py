@@ -6,10 +6,10 @@ each at once, and then, whenever there is something new and the topic's turn has
 same snapshot, made once.
 
 Nobody may be slowed down by being looked at. While nobody watches, nothing here is called. While somebody does, a turn is taken only in a tick of its
-own, never while other mail is handled; the time that turns take is measured by the shell's clock, and after a turn all rest for twenty times as long
-(small ones may follow each other up to `BURST_S`), the one that has waited longest goes next: all that viewers do together costs at most a twentieth
-of the scheduler's time, and shows less often what is dear. A viewer that does not keep up with reading (`is_behind`), or is away, is told nothing
-meanwhile, and begins anew when it does.
+own, never while other mail is handled (but for the first, which follows the wish); the time that turns take is measured by the shell's clock, what
+sending takes is added, and after a turn all rest for twenty times as long (small ones may follow each other up to `BURST_S`). The one that has waited
+longest goes next: what all viewers see together costs at most a twentieth of the scheduler's time, and what is dear is shown less often. A viewer
+that does not keep up with reading (`is_behind`), or is away, is told nothing meanwhile, and begins anew when it does.
 """
 
 from __future__ import annotations
@@ -42,6 +42,9 @@ SOURCES: Final[tuple[type[Source], ...]] = (Summary, Progress, Timings, Workers,
 
 REST: Final = 20.0
 """After a turn its time is rested so many times."""
+
+SENDING: Final = 0.3
+"""To pack and send a snapshot takes such a share of the time that it took to make it, for each viewer (measured: 0.1 to 0.3)."""
 
 BURST_S: Final = 0.02
 """So much rest may be owed before the next turn has to wait: turns of a millisecond together make one tick."""
@@ -176,18 +179,20 @@ class Watching:
             regular = watched.due <= now
             if regular or any(False in audience.members.values() for audience in watched.audiences):
                 began = self.clock()
-                self._turn(watched, regular)
+                sent = self._turn(watched, regular)
                 took_s = self.clock() - began
                 self.spent_s += took_s
-                self._free_at = max(self._free_at, now) + REST * took_s
+                self._free_at = max(self._free_at, now) + REST * took_s * (1 + SENDING * sent)
         self._plan()
 
     def _plan(self) -> None:
         at = min((watched.due for watched in self.watched.values()), default=None)
         self.due = None if at is None else max(at, self._free_at - BURST_S)
 
-    def _turn(self, watched: Watched, regular: bool) -> None:
+    def _turn(self, watched: Watched, regular: bool) -> int:
+        """Collect, tell everybody, and say how many messages that was."""
         source = watched.source
+        sent = 0
         if regular:
             watched.due = max(watched.due + source.interval_s, self._state.now + source.interval_s / 2)  # a tick comes late, and the next may not
             source.collect()
@@ -199,15 +204,16 @@ class Watching:
                     if regular and (audience.last is None or source.differs(snapshot, audience.last)):
                         audience.last = snapshot
                         begin = [*settled, *begin]
-                    self._tell(begin, source.topic, snapshot)
+                    sent += self._tell(begin, source.topic, snapshot)
             else:
                 news = source.news(audience.options) if regular and settled else None
                 if news is not None:
-                    self._tell(settled, source.topic, news)
+                    sent += self._tell(settled, source.topic, news)
                 if begin:
-                    self._tell(begin, source.topic, source.whole(audience.options))
+                    sent += self._tell(begin, source.topic, source.whole(audience.options))
             for client in begin:
                 audience.members[client] = True
+        return sent
 
     def _ready(self, audience: Audience) -> tuple[list[ClientState], list[ClientState]]:
         """Who has had a first snapshot, and who is to get one. Who cannot hear now will begin anew."""
@@ -220,9 +226,10 @@ class Watching:
                 (settled if told else begin).append(client)
         return settled, begin
 
-    def _tell(self, clients: list[ClientState], topic: str, snapshot: Snapshot) -> None:
+    def _tell(self, clients: list[ClientState], topic: str, snapshot: Snapshot) -> int:
         for client in clients:
             post.append(self._state, client.outbox, Notices([TOPIC_PREFIX + topic], [snapshot]))
+        return len(clients)
 
     # --- workers
 
