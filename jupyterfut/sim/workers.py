@@ -23,6 +23,7 @@ from jupyterfut.sim.execution import Acting, Block, Body, Results, TaskError, Ta
 from jupyterfut.sim.network import Link
 from jupyterfut.sim.nodes import Node
 from jupyterfut.sim.values import decode, encode
+from jupyterfut.sim.viewing import told_of
 from jupyterfut.sim.workload import Call, WorkerPlan
 from jupyterfut.wire.messages import Failure, Heartbeat, Message
 from jupyterfut.wire.payload import Payload, payload_nbytes
@@ -78,6 +79,7 @@ class SimWorker(Node):
         self.task_clients_made = 0
         self.puts: dict[int, Callable[[Failure | None], None]] = {}
         self.ended = False
+        self.watch = ev.Watch({}, False)
         self.performers = {
             Send: self.on_send, Log: self.on_log, ev.Connect: self.on_connect, ev.Beat: self.on_beat, ev.End: self.on_end,
             ev.LearnFunctions: self.on_learn, ev.DropFunctions: self.on_drop_functions,
@@ -119,10 +121,13 @@ class SimWorker(Node):
 
     def on_beat(self, effect: ev.Beat) -> None:
         if self.link is not None:
-            self.link.send(1, Heartbeat(effect.metrics))
+            now = self.clock.now + self.offset_s
+            self.link.send(1, Heartbeat(effect.metrics, now))
+            for message in told_of(self.watch, now):
+                self.link.send(1, message)
 
     def on_watch(self, effect: ev.Watch) -> None:
-        """Its threads are not looked at here: nothing is told of them."""
+        self.watch = effect
 
     def on_end(self, effect: ev.End) -> None:
         self.end()
