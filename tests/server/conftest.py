@@ -89,6 +89,7 @@ class Server:
     def __init__(self, extension: JupyterfutExtension, fetch: Callable[..., Awaitable[Any]], connect: Callable[..., Awaitable[Any]]) -> None:
         self.extension = extension
         self.said: list[str] = []
+        self.tokens: set[str] = set()  # of the clusters that it has found
         self._fetch, self._connect = fetch, connect
 
     async def ask(self, method: str, *path: str, body: Any = None, headers: dict[str, str] | None = None, **params: str) -> Answer:
@@ -111,17 +112,20 @@ class Server:
 
 @pytest.fixture
 def server(jp_serverapp: Any, jp_fetch: Any, jp_ws_fetch: Any, runtime_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """After each test: no token of any cluster has come out of any door."""
+    """After each test: no token of any cluster, or of its own dashboard, has come out of any door."""
     extension = jp_serverapp.extension_manager.extension_points["jupyterfut"].app
     found = Server(extension, jp_fetch, jp_ws_fetch)
-    tokens: set[str] = set()
+    tokens = found.tokens
     read = connections.read_connection_file
 
     def note(path: Any) -> Any:
         info = read(path)
         tokens.add(info.token)
+        if info.dashboard:
+            tokens.add(info.dashboard.partition("token=")[2])
         return info
 
     monkeypatch.setattr(connections, "read_connection_file", note)
     yield found
+    assert "" not in tokens
     assert not [token for token in tokens if any(token in text for text in found.said)]

@@ -96,6 +96,7 @@ async def test_the_life_of_a_cluster_that_a_page_starts(server: Any) -> None:
         assert (await server.ask("GET", "clusters")).json == {"clusters": []}
         assert (await server.ask("DELETE", "clusters", info["id"])).status == 404
     assert not is_alive(info["pid"])
+    assert len(server.tokens) == 2  # the cluster's and its dashboard's, which nobody was told
 
 
 async def test_its_end_is_the_end_of_what_it_started_but_for_what_is_detached(server: Any) -> None:
