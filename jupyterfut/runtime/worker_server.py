@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from jupyterfut import config, plugins
 from jupyterfut._version import __version__
 from jupyterfut.comm import Listener, Security, Stream, connect, listen
-from jupyterfut.comm.shared import live_bytes
 from jupyterfut.core.effects import LinkLost, Log, Received, Send, Tick
 from jupyterfut.core.worker.events import (
     SCHEDULER,
@@ -70,8 +69,9 @@ from jupyterfut.runtime.interfaces import interface_towards, is_loopback
 from jupyterfut.runtime.observer import Observer
 from jupyterfut.runtime.output import streams
 from jupyterfut.runtime.output.collector import Collector
-from jupyterfut.runtime.process import cpu_count, mapped_shared_bytes, memory_bytes, parse_memory_limit
+from jupyterfut.runtime.process import cpu_count, parse_memory_limit
 from jupyterfut.runtime.store import Store, make_directory
+from jupyterfut.runtime.vitals import Vitals, own_memory_bytes
 from jupyterfut.serde.notes import pack
 from jupyterfut.wire.messages import Heartbeat, Message, Notify, Plugins, PutData
 from jupyterfut.wire.payload import payload_nbytes
@@ -146,9 +146,7 @@ class Worker:
         self._timer_at: float | None = None
         self._jobs: set[asyncio.Task[None]] = set()
         self._last_refusal = ""
-        self._last_cpu = (time.monotonic(), time.process_time())
-        self._received_bytes = 0  # of values that were fetched
-        self._last_traffic = (0, 0)
+        self._vitals = Vitals()
         self._memory_bytes = 0
         self._memory_checked_at = float("-inf")
 
@@ -484,7 +482,7 @@ class Worker:
     def _check_memory(self) -> None:
         """How much the process takes: from `memory_spill` of the limit on results go to disk, from `memory_pause` on one call runs at a time."""
         self._memory_checked_at = time.monotonic()
-        self._memory_bytes = _own_memory_bytes()
+        self._memory_bytes = own_memory_bytes()
         if self.memory_limit_bytes and not self._local:  # in-process workers share their memory with everything else
             limits = self.settings.worker
             self._store.relieve(self._memory_bytes - int(limits.memory_spill * self.memory_limit_bytes))
@@ -522,18 +520,9 @@ class Worker:
         self._settle()
 
     def _beat(self, effect: Beat) -> None:
-        now, cpu = time.monotonic(), time.process_time()
-        then, cpu_then = self._last_cpu
-        self._last_cpu = (now, cpu)
-        took_s = max(now - then, 1e-9)
-        received, sent = self._received_bytes + self._data_server.received_bytes, self._data_server.sent_bytes
-        received_then, sent_then = self._last_traffic
-        self._last_traffic = (received, sent)
         self._check_memory()
-        own = {
-            "cpu": (cpu - cpu_then) / took_s, "memory_bytes": self._memory_bytes, "spilled_bytes": self._store.disk_bytes,
-            "received_bytes_s": (received - received_then) / took_s, "sent_bytes_s": (sent - sent_then) / took_s,
-        }  # fmt: skip
+        own: dict[str, float] = {"memory_bytes": self._memory_bytes, "spilled_bytes": self._store.disk_bytes}
+        own.update(self._vitals.rates(self._data_server.received_bytes, self._data_server.sent_bytes))
         self._outbox.append(Heartbeat({**effect.metrics, **own}, time.perf_counter()))
         if self._telling is not None:
             self._telling.beat()
@@ -602,7 +591,7 @@ class Worker:
             event = Fetched(effect.request, answer.keys, answer.payloads)
             nbytes = sum(map(payload_nbytes, answer.payloads))
             if not self._local:  # else they were passed by reference
-                self._received_bytes += nbytes
+                self._vitals.fetched_bytes += nbytes
             if self._observer.rows is not None:
                 self._observer.rows.append(("transfer", effect.keys[0], start, time.perf_counter(), 0, effect.address, nbytes, True, "transfer"))
                 if self._telling is not None:
@@ -662,12 +651,6 @@ _MEMORY_CHECK_S = 0.1
 
 _ONE_AT_A_TIME = "one task runs at a time until it takes less than `worker.memory_pause` of its limit"
 _AS_BEFORE = "as many tasks run at a time as it has threads again"
-
-
-def _own_memory_bytes() -> int:
-    """What this process takes. Shared memory that it holds counts whole, whether or not it has been looked at through the mapping."""
-    resident, shared = memory_bytes(os.getpid()) or 0, live_bytes()
-    return resident if not shared else resident - mapped_shared_bytes(os.getpid()) + shared
 
 
 def _executed(rows: list[Done]) -> Executed:

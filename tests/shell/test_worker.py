@@ -224,11 +224,11 @@ def test_while_its_memory_is_short_it_runs_one_task_at_a_time(monkeypatch):
     async def story():
         async with scheduler() as script, worker(script, memory_limit=10**9) as w:
             await script.hear(ms.WorkerHello)
-            monkeypatch.setattr("jupyterfut.runtime.worker_server.memory_bytes", lambda pid: 9 * 10**8)
+            monkeypatch.setattr("jupyterfut.runtime.vitals.memory_bytes", lambda pid: 9 * 10**8)
             script.compute(double, (1,))
             await script.hear(ms.TasksDone)
             assert w.machine.slots.paused
-            monkeypatch.setattr("jupyterfut.runtime.worker_server.memory_bytes", lambda pid: 10**8)
+            monkeypatch.setattr("jupyterfut.runtime.vitals.memory_bytes", lambda pid: 10**8)
             monkeypatch.setattr("jupyterfut.runtime.worker_server._MEMORY_CHECK_S", 0.0)
             script.compute(double, (1,))
             await script.hear(ms.TasksDone)
