@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from browser.lab import Notebook
+from playwright.sync_api import expect
+
+from browser.lab import Notebook, Window
 
 CLIENT = """
 import time
@@ -18,7 +20,7 @@ futures = client.map(step, range(200))
 SLEEP = "time.sleep(600)"
 
 
-def test_panes_move_while_the_kernel_sleeps(in_lab: Callable[..., Notebook]) -> None:
+def test_panes_move_while_the_kernel_sleeps(in_lab: Callable[..., Notebook], window: Window) -> None:
     notebook = in_lab(CLIENT, "client.dashboard('workers', 'task-stream')", "more = client.map(step, range(1000, 1400))\n" + SLEEP)
     notebook.run(0, 1)
     notebook.wait_text(1, "Workers")
@@ -29,6 +31,11 @@ def test_panes_move_while_the_kernel_sleeps(in_lab: Callable[..., Notebook]) -> 
     assert notebook.is_running(2)
     notebook.screenshot("dashboard-output")
     notebook.interrupt(2)
+    notebook.output(1).scroll_into_view_if_needed()
+    window.theme("dark")
+    pane = output.locator(".jf-pane-workers")
+    expect(pane).to_have_css("background-color", "rgb(33, 33, 33)")  # of JupyterLab Dark
+    notebook.screenshot("dashboard-output-dark")
 
 
 def test_a_pane_that_does_not_exist_is_said(in_lab: Callable[..., Notebook]) -> None:

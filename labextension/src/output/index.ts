@@ -16,7 +16,9 @@ interface Model extends CommModel {
   save_changes(): void;
 }
 
+/** Pixels, where nobody has said how many: a table needs less than a picture. */
 const HEIGHT = 340;
+const HEIGHTS: Readonly<Record<string, number>> = { progress: 240, workers: 240, memory: 240, network: 240, cells: 240, events: 260, timings: 280 };
 
 const feeds = new WeakMap<Model, { feed: CommFeed; views: number }>();
 
@@ -74,7 +76,7 @@ function render({ model, el }: { model: Model; el: HTMLElement }): () => void {
   const create = (kind: PaneKind, cluster: string, isAlone: boolean): void => {
     const stage = document.createElement('div');
     stage.className = 'jf-output-stage';
-    stage.style.height = `${model.get('height') || HEIGHT}px`;
+    stage.style.height = `${model.get('height') || (HEIGHTS[kind.name] ?? HEIGHT)}px`;
     if (!isAlone) {
       const title = document.createElement('h4');
       title.textContent = kind.title;
