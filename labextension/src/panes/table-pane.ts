@@ -135,6 +135,8 @@ export abstract class TablePane<R> extends Pane {
   }
 
   protected draw(): void {
+    const { total } = this.list;
+    this.table.sayNothing(total ? `None of ${total.toLocaleString('en-US')} is like that.` : this.options.empty);
     this.drawAbove();
     this.table.draw();
   }

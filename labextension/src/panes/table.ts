@@ -5,7 +5,7 @@
  * With the keyboard: the table is one stop of the Tab key, arrows, Page Up and Down, Home and End move the marked row, Enter opens it; the headings
  * are buttons. For screen readers it is an ARIA grid whose `aria-activedescendant` is the marked row, which always exists.
  */
-import { el, freshId } from './dom';
+import { el, freshId, say } from './dom';
 
 export interface Column<R> {
   /** The name under which an order is remembered. */
@@ -182,7 +182,7 @@ export class Table<R> {
     this.columns = options.columns;
     this.head = el('div', 'jf-table-head', { role: 'row', 'aria-rowindex': 1 });
     this.body = el('div', 'jf-table-body', { role: 'rowgroup' });
-    this.nothing = el('div', 'jf-table-empty', { role: 'status' }, options.empty);
+    this.nothing = el('div', 'jf-table-empty', { role: 'row' }, el('div', '', { role: 'gridcell' }, options.empty));
     this.node = el(
       'div',
       'jf-table',
@@ -234,6 +234,11 @@ export class Table<R> {
         this.markedPlace = rows.findIndex(row => this.options.keyOf(row) === this.markedKey);
       }
     }
+  }
+
+  /** What is said where there are no rows. */
+  sayNothing(text: string): void {
+    say(this.nothing.firstChild as Node, text);
   }
 
   /** Show the arrow at this column. */

@@ -63,7 +63,7 @@ function storyTable(story: readonly StoryRow[]): HTMLElement {
       '',
       {},
       el('td', 'jf-soft', {}, i === 0 ? clock(at) : `+ ${seconds(Math.max(0, at - story[0][0]))}`),
-      el('td', '', {}, what),
+      el('td', '', {}, what.replace('->', '→')),
       el('td', 'jf-soft', {}, detailText(more)),
     ),
   );
