@@ -12,7 +12,7 @@
  * node build.mjs [--watch] [--development]      (--development: readable, with source maps; --watch implies it)
  */
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as esbuild from 'esbuild';
@@ -142,6 +142,19 @@ function federate() {
   });
 }
 
+/** What is contained of others says so beside it, in the form in which JupyterLab shows licenses. */
+function writeLicenses(directory, ...results) {
+  const path = join(directory, 'third-party-licenses.json');
+  const packages = existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')).packages : [];
+  const folders = results.flatMap(result => Object.keys(result.metafile.inputs)).map(name => /^node_modules\/(?:@[^/]+\/)?[^/]+/.exec(name)?.[0]);
+  for (const folder of [...new Set(folders.filter(Boolean))].sort()) {
+    const { name, version, license } = JSON.parse(readFileSync(join(here, folder, 'package.json'), 'utf8'));
+    const file = readdirSync(join(here, folder)).find(entry => /^licen[cs]e(\.|$)/i.test(entry));
+    packages.push({ name, versionInfo: version, licenseId: license, extractedText: file ? readFileSync(join(here, folder, file), 'utf8') : '' });
+  }
+  writeFileSync(path, `${JSON.stringify({ packages }, null, 2)}\n`);
+}
+
 writePackage();
 if (!watch) {
   rmSync(pages, { recursive: true, force: true });
@@ -154,5 +167,9 @@ if (watch) {
   }
   await federate();
 } else {
-  await Promise.all([esbuild.build(lab).then(federate), esbuild.build(page), esbuild.build(output)]);
+  const results = [lab, page, output].map(options => esbuild.build({ ...options, metafile: true }));
+  const [inLab, ...inPages] = await Promise.all(results);
+  writeLicenses(pages, ...inPages);
+  await federate();
+  writeLicenses(join(labextension, 'static'), inLab);
 }

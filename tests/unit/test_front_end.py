@@ -49,6 +49,15 @@ def test_the_pages_are_small() -> None:
 
 
 @pytest.mark.usefixtures("built")
+@pytest.mark.parametrize("directory", [LAB / "static", PAGES])
+def test_what_is_contained_of_others_is_named(directory: Path) -> None:
+    """Their licenses want to be passed on."""
+    licenses = json.loads((directory / "third-party-licenses.json").read_text(encoding="utf-8"))["packages"]
+    assert {package["name"] for package in licenses} >= {"uplot", "@dagrejs/dagre"}
+    assert all(package["extractedText"] for package in licenses)
+
+
+@pytest.mark.usefixtures("built")
 def test_there_is_one_version() -> None:
     """Written in `_version.py` only; npm's form of it is in what was built."""
     shown = json.loads((LAB / "package.json").read_text(encoding="utf-8"))
