@@ -23,8 +23,8 @@ class Node:
         self.count = 0
         self.children: dict[Hashable, Node] = {}
 
-    def add(self, stack: Iterable[Hashable]) -> None:
-        """One sample.
+    def add(self, stack: Iterable[Hashable], count: int = 1) -> None:
+        """One sample, or one that stands for several.
 
         >>> root = Node()
         >>> root.add(["f", "g"]); root.add(["f"])
@@ -32,12 +32,12 @@ class Node:
         (2, 2, 1)
         """
         node = self
-        node.count += 1
+        node.count += count
         for frame in stack:
             child = node.children.get(frame)
             if child is None:
                 child = node.children[frame] = Node()
-            child.count += 1
+            child.count += count
             node = child
 
     def merge(self, other: Node) -> None:

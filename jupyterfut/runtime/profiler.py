@@ -104,9 +104,8 @@ class Profiler:
         self._closed = False
         self._fresh: defaultdict[str, Node] | None = None  # seen since the last `take`, by what `_name_of` says; None: nobody takes
         self._name_of: Callable[[Call], str]
-        self._looks = 0  # that `_fresh` is made of
-        self._looked_at = 0.0  # when it last saw something
-        self._spent_s = 0.0  # between these looks
+        self._looked_at = 0.0  # for `_fresh`: when, and what of the time since then the last samples did not stand for
+        self._carry_s = 0.0
         self._prefixes: dict[str, str] = {}  # of the keys that were seen last
         self._thread: threading.Thread | None = None
 
@@ -142,18 +141,20 @@ class Profiler:
             if name_of is not None:
                 self._name_of = name_of
             self._fresh = None if name_of is None else defaultdict(Node)
-            self._looks, self._spent_s, self._looked_at = 0, 0.0, time.monotonic()
+            self._looked_at, self._carry_s = time.monotonic(), 0.0
 
-    def take(self) -> tuple[dict[str, Node], float]:
-        """What was seen since the last `take`, as trees of code objects by name, and for how many seconds of its thread a sample stands: more than
-        was asked for, where threads that compute let nobody look. From any thread."""
+    def take(self) -> dict[str, Node]:
+        """What was seen since the last `take`, as trees of code objects by name. A sample stands for `interval_s` of its thread. From any thread."""
         with self._lock:
             if not self._fresh:
-                return {}, self._interval_s
+                return {}
             fresh, self._fresh = self._fresh, defaultdict(self._fresh.default_factory)
-            looks, spent_s = self._looks, self._spent_s
-            self._looks, self._spent_s = 0, 0.0
-        return fresh, spent_s / looks if looks else self._interval_s
+        return fresh
+
+    @property
+    def interval_s(self) -> float:
+        """Between two looks, in seconds; 0: it never looks."""
+        return self._interval_s
 
     def _main(self) -> None:
         sleep, interval_s = time.sleep, self._interval_s  # half the cost of waiting for an event
@@ -166,8 +167,6 @@ class Profiler:
         while not self._closed:
             sleep(interval_s)
             if self._look(history, prefix_of):
-                if self._fresh is not None:
-                    self._count_look(following=idle == 0)
                 idle = 0
             elif (idle := idle + 1) >= IDLE_LOOKS:
                 idle = 0
@@ -182,17 +181,20 @@ class Profiler:
             self._awake.wait()
         self._looked_at = time.monotonic()
 
-    def _count_look(self, *, following: bool) -> None:
-        """It has seen something, as in the look before if `following`."""
+    def _weigh(self) -> int:
+        """So many intervals this look stands for: more than one where threads that compute have not let it happen in time, or their functions would
+        seem to take less time than those that wait."""
         now = time.monotonic()
-        with self._lock:
-            self._looks += 1
-            self._spent_s += min(now - self._looked_at, 100 * self._interval_s) if following else self._interval_s
-            self._looked_at = now
+        gap_s = min(now - self._looked_at, 100 * self._interval_s) + self._carry_s
+        self._looked_at = now
+        weight = int(gap_s / self._interval_s)
+        self._carry_s = gap_s - weight * self._interval_s
+        return weight
 
     def _look(self, history: History, prefix_of: Callable[[str], str]) -> bool:
         """As `stacks`, with nothing made that a sample does not need: this is what profiling costs."""
         frames = _other_frames()
+        weight = 0 if self._fresh is None else self._weigh()
         seen = False
         for desks, bottom in self.sources:
             for ident, desk in list(desks.items()):
@@ -225,8 +227,8 @@ class Profiler:
                     prefix = self._prefixes[key] = prefix_of(key)
                 with self._lock:
                     history.add(time.time(), prefix, codes)
-                    if self._fresh is not None:
-                        self._fresh[self._name_of(call) or prefix].add(codes)
+                    if weight and self._fresh is not None:
+                        self._fresh[self._name_of(call) or prefix].add(codes, weight)
         return seen
 
 

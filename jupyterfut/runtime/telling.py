@@ -128,10 +128,11 @@ class Telling:
     # --- where the threads have been
 
     def _tell_samples(self) -> None:
-        trees, interval_s = self._executor.profiler.take()
+        profiler = self._executor.profiler
+        trees = profiler.take()
         if trees:
             frames, columns = pack(trees, place_of, NODES)
-            self._say(Sampled(interval_s, frames, columns))
+            self._say(Sampled(profiler.interval_s, frames, columns))
 
     # --- log lines
 

@@ -413,7 +413,7 @@ class Ran(NamedTuple):
 class Sampled(NamedTuple):
     """Where this worker's threads have been since the last of these, as trees of frames in columns, parents first."""
 
-    interval_s: float  #: between two samples of a thread, on average
+    interval_s: float  #: what one sample stands for of its thread's time
     frames: list[Any]  #: [name, file, line] each
     trees: dict[str, Any]  #: a function's name -> [depths, places in `frames`, counts]; depth 0 is the sum of its samples and no frame (-1)
 

@@ -174,7 +174,7 @@ class Profile(TypedDict):
 
     at: float
     since: float
-    interval_s: float  #: between two samples of a thread, on average: `count * interval_s` are seconds
+    interval_s: float  #: what one sample stands for: `count * interval_s` are a thread's seconds
     samples: int
     functions: list[str]  #: of which there are samples
     root: FlameNode

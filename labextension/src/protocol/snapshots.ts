@@ -186,7 +186,7 @@ export interface FlameNode {
 export interface Profile {
   at: number;
   since: number;
-  /** between two samples of a thread, on average: `count * interval_s` are seconds */
+  /** what one sample stands for: `count * interval_s` are a thread's seconds */
   interval_s: number;
   samples: number;
   /** of which there are samples */
