@@ -8,6 +8,7 @@ import { bytes, count, percent, short } from '../panes/text';
 import type { ClusterInfo, Summary } from '../protocol/snapshots';
 import { notebooksOf, originOf, toneOf, unfinished } from './clusters';
 import { insertIcon, layoutIcon, pinIcon } from './icons';
+import { dragBegins } from './press';
 import { SizeControl } from './size';
 
 /** What a card may cause. */
@@ -18,7 +19,7 @@ export interface CardActions {
   stop(id: string): void;
   scale(id: string, workers: number): Promise<unknown>;
   adapt(id: string, bounds: { minimum: number; maximum: number | null } | null): Promise<unknown>;
-  drag(cluster: ClusterInfo, event: PointerEvent | React.PointerEvent): void;
+  drag(cluster: ClusterInfo, x: number, y: number): void;
 }
 
 interface CardProps {
@@ -33,23 +34,15 @@ interface CardProps {
 export function Card({ cluster, isCurrent, isUsedHere, isPinned, canInsert, actions }: CardProps): React.ReactElement {
   const { id, name, summary } = cluster;
   const tone = toneOf(cluster);
-  const press = React.useRef<{ x: number; y: number } | null>(null);
   return (
     <li
       className={`jf-cluster${isCurrent ? ' jf-mod-current' : ''}`}
       data-cluster={id}
       onPointerDown={event => {
-        press.current =
-          event.button === 0 && !(event.target as Element).closest('button, input, label') ? { x: event.clientX, y: event.clientY } : null;
-      }}
-      onPointerMove={event => {
-        const from = press.current;
-        if (from && Math.hypot(event.clientX - from.x, event.clientY - from.y) > 5) {
-          press.current = null;
-          actions.drag(cluster, event);
+        if (!(event.target as Element).closest('button:not(.jf-cluster-name), input, label')) {
+          dragBegins(event, (x, y) => actions.drag(cluster, x, y));
         }
       }}
-      onPointerUp={() => (press.current = null)}
     >
       <div className="jf-cluster-head">
         <button

@@ -29,10 +29,10 @@ export class Endings {
   }
 }
 
-/** `In [12] of study.ipynb: x = fit(data)` */
+/** `In [12] of study.ipynb (x = fit(data))` */
 export function nameOf(row: CellRow): string {
   const file = row.session.slice(row.session.lastIndexOf('/') + 1);
   const place = [row.number > 0 ? `In [${row.number}]` : '', file && `of ${file}`].filter(part => part !== '').join(' ');
   const title = row.title.length > 60 ? `${row.title.slice(0, 59)}…` : row.title;
-  return [place, title].filter(part => part !== '').join(': ');
+  return place === '' ? title : title === '' ? place : `${place} (${title})`;
 }

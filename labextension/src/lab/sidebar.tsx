@@ -10,6 +10,7 @@ import type { ClusterInfo } from '../protocol/snapshots';
 import { Card, type CardActions } from './card';
 import { clientCode } from './clusters';
 import { futIcon, paneIcon } from './icons';
+import { dragBegins } from './press';
 import { matching } from './search';
 import { Command, type ICore, type ITabs } from './tokens';
 
@@ -68,7 +69,7 @@ class ClusterList extends ReactWidget {
     stop: cluster => void this.app.commands.execute(Command.stop, { cluster }),
     scale: (id, workers) => this.core.rest.scale(id, workers),
     adapt: (id, bounds) => this.core.rest.adapt(id, bounds),
-    drag: (cluster, event) => this.drag(cluster, event.clientX, event.clientY),
+    drag: (cluster, x, y) => this.drag(cluster, x, y),
   };
 
   /** Into a notebook: a cell with the code that connects to the cluster, not run. Into an editor: the code. */
@@ -177,7 +178,6 @@ interface PanesProps {
 function Panes({ kinds, open, drag }: PanesProps): React.ReactElement {
   const [wanted, setWanted] = React.useState('');
   const list = React.useRef<HTMLUListElement>(null);
-  const press = React.useRef<{ x: number; y: number } | null>(null);
   const found = matching(kinds, wanted, entry => [entry.kind.title, ...entry.kind.words, entry.kind.caption]);
   const step = (from: Element | null, by: number): void => {
     const buttons = [...(list.current?.querySelectorAll('button') ?? [])];
@@ -221,14 +221,7 @@ function Panes({ kinds, open, drag }: PanesProps): React.ReactElement {
                   step(event.currentTarget, event.key === 'ArrowDown' ? 1 : -1);
                 }
               }}
-              onPointerDown={event => (press.current = event.button === 0 ? { x: event.clientX, y: event.clientY } : null)}
-              onPointerMove={event => {
-                if (press.current && Math.hypot(event.clientX - press.current.x, event.clientY - press.current.y) > 5) {
-                  press.current = null;
-                  drag(kind, event.clientX, event.clientY);
-                }
-              }}
-              onPointerUp={() => (press.current = null)}
+              onPointerDown={event => dragBegins(event, (x, y) => drag(kind, x, y))}
             >
               <icon.react tag="span" width="16px" height="16px" />
               <span className="jf-pane-title">{kind.title}</span>

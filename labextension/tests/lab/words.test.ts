@@ -53,7 +53,7 @@ describe('the end of a cell', () => {
   });
 
   it('has a name', () => {
-    expect(nameOf(row())).toBe('In [3] of study.ipynb: x = fit(data)');
+    expect(nameOf(row())).toBe('In [3] of study.ipynb (x = fit(data))');
     expect(nameOf(row({ number: 0, session: '', title: 'y'.repeat(99) }))).toBe(`${'y'.repeat(59)}…`);
   });
 });
