@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from browser.lab import _FAINT as FAINT
-from browser.lab import Chromium, Notebook, Server, Window
+from browser.lab import Chromium, Notebook, Server, Theme, Window
 from browser.sidebar import Sidebar
 
 LEAST_CONTRAST = 4.5
@@ -23,8 +23,9 @@ def test_it_can_be_read_in_both_themes(sidebar: Sidebar, window: Window, in_lab:
     sidebar.card("mine").locator(".jf-text-bad").wait_for()
     sidebar.page.evaluate("() => void window.jupyterapp.commands.execute('jupyterfut:open-layout')")
     sidebar.page.locator(".jf-tab").nth(2).wait_for()
-    for theme in ("light", "dark"):
-        window.theme(theme)  # type: ignore[arg-type]  # both are
+    themes: tuple[Theme, Theme] = ("light", "dark")
+    for theme in themes:
+        window.theme(theme)
         assert sidebar.node.evaluate(FAINT, LEAST_CONTRAST) == []
         sidebar.screenshot(f"sidebar-{theme}")
         sidebar.page.locator("[data-command='jupyterfut:start-cluster']").first.click()
