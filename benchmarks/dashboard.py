@@ -6,6 +6,10 @@ is the processor time of the scheduler's process, everything included: making sn
 because somebody looks. A round's cost is its share of a core less that of the rounds with nobody before and after it; what counts is the median.
 
 The viewers (`diagnostics.viewer`) live in another process and count what they are told.
+
+`--alone` needs no quiet machine: the scheduler's machine by itself, with a clock that is moved by hand, so that exactly so many tasks and turns come
+to a second, whatever else runs here. What is counted is the processor time of the turns and of packing what they tell, and of unpacking and taking in
+what workers say because somebody looks (rows of the task stream, more heartbeats).
 """
 
 from __future__ import annotations
@@ -19,17 +23,24 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any, NamedTuple
 
+from benchmarks import core
 from benchmarks.system.machine import machine, versions
 from jupyterfut import Client
 from jupyterfut.comm import Security
+from jupyterfut.core.effects import Received, Send, Tick
+from jupyterfut.core.scheduler.observing import MESSAGES_A_SECOND, ROWS_A_SECOND
 from jupyterfut.diagnostics.viewer import Viewer
+from jupyterfut.ids import ClientId, PeerId
 from jupyterfut.runtime import connections
 from jupyterfut.runtime.scheduler_server import Scheduler
 from jupyterfut.runtime.worker_server import Worker
-from jupyterfut.wire.panes import SNAPSHOTS
+from jupyterfut.wire import messages as m
+from jupyterfut.wire.codec import Encoder, decode
+from jupyterfut.wire.panes import SNAPSHOTS, TOPIC_PREFIX
 
 LIMIT = 0.05
 """Of a core: what one page with every pane may cost."""
@@ -115,6 +126,97 @@ class Process:
     def close(self) -> None:
         """End it."""
         self.popen.communicate(timeout=30)
+
+
+# --- the machine alone
+
+
+class Alone:
+    """`benchmarks.core`'s cluster with somebody who looks at it, in virtual time."""
+
+    VIEWER = PeerId(1_000_000)
+    STEP_S = 0.01
+
+    def __init__(self, workers: int, rate: float, topics: Sequence[str], viewers: int) -> None:
+        self.cluster = core.Cluster(workers)
+        self.machine = self.cluster.machine
+        self.machine.panes.clock = time.thread_time
+        self.rate = rate
+        self.beat_s = max(0.25 if "workers" in topics else 1.0, workers / MESSAGES_A_SECOND)  # as `observing` says
+        self.rows_s = min(2.0, max(0.1, workers / MESSAGES_A_SECOND)) if "task-stream" in topics else 0.0
+        self.encoder = Encoder()
+        self.made = 0
+        self.spent_s = 0.0
+        self.told: Counter[str] = Counter()
+        for i in range(viewers):
+            peer = PeerId(self.VIEWER + i)
+            self.machine.handle(Received(peer, m.ClientHello(ClientId(f"viewer-{i}"), "viewer", False, 0, {"viewer": True})), 0.0)
+            self.machine.handle(Received(peer, m.Request(1, "watch", {"topics": {topic: {} for topic in topics}})), 0.0)
+
+    def run(self, seconds: float) -> float:
+        """So long in virtual time; the share of a core that looking took."""
+        began = self.cluster.now
+        self.spent_s = 0.0
+        self.told.clear()
+        for step in range(round(seconds / self.STEP_S)):
+            now = began + step * self.STEP_S
+            self.cluster.now = now
+            n = round(self.rate * self.STEP_S)
+            self.cluster.submit(self.made, self.made + n)
+            self.cluster.release(self.made - 10 * n, self.made - 9 * n)
+            self.made += n
+            self._workers_tell(step, now)
+            self._tick(now)
+        self.cluster.now = began + seconds
+        return self.spent_s / seconds
+
+    def _workers_tell(self, step: int, now: float) -> None:
+        beat = m.Heartbeat({"cpu": 0.5 + step * 1e-5, "memory_bytes": 1e8 + step, "spilled_bytes": 0.0}, now)
+        for worker in self._turn_of(step, self.beat_s):
+            self._hear(worker, beat, now)
+        if self.rows_s:
+            n = max(1, round(ROWS_A_SECOND * self.rows_s / self.cluster.nworkers))
+            starts = [now - self.rows_s * (1 - i / n) for i in range(n)]
+            zeros, many = [0] * n, [20] * n
+            ran = m.Ran(now, 0, zeros, ["inc"] * n, zeros, starts, [at + 0.004 for at in starts], [0.003] * n, many, zeros, many, [""] * n)
+            for worker in self._turn_of(step, self.rows_s):
+                self._hear(worker, ran, now)
+
+    def _turn_of(self, step: int, every_s: float) -> range:
+        every = round(every_s / self.STEP_S)
+        return range(step % every, self.cluster.nworkers, every)
+
+    def _hear(self, worker: int, message: m.Message, now: float) -> None:
+        body, buffers = Encoder().encode([message])
+        before = time.thread_time()
+        for one in decode(bytes(body), buffers):
+            self.machine.handle(Received(PeerId(2 + worker), one), now)
+        self.spent_s += time.thread_time() - before
+
+    def _tick(self, now: float) -> None:
+        panes = self.machine.panes
+        if panes.due is None or now < panes.due:
+            return
+        before = time.thread_time()
+        for effect in self.machine.handle(Tick(), now):
+            if type(effect) is Send and effect.peer >= self.VIEWER:
+                self.encoder.encode([effect.message])
+                self.told.update(topic.removeprefix(TOPIC_PREFIX) for topic in effect.message.topics)  # type: ignore[attr-defined]  # Notices
+        self.spent_s += time.thread_time() - before
+
+
+def alone(options: argparse.Namespace) -> None:
+    """Print what each look costs."""
+    seconds = 2.0 if options.quick else 5.0
+    print(f"{options.workers} workers, {options.rate:,.0f} tasks a second, in virtual time; best of three\n")
+    core.OPTIONS = m.TaskOptions(origin="client-0/1")  # as a notebook's cell
+    for look in LOOKS:
+        if not options.only or any(word in look.name for word in options.only.split(",")):
+            world = Alone(options.workers, options.rate, look.topics, look.viewers)
+            world.run(1.0)
+            cost = min(world.run(seconds) for _ in range(3))
+            told = "  ".join(f"{topic} {count / seconds / look.viewers:.1f}" for topic, count in sorted(world.told.items()))
+            print(f"{look.name:26} {cost:>8.2%} of a core   a second: {told}")
 
 
 # --- what is measured
@@ -219,6 +321,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=100)
     parser.add_argument("--rate", type=float, default=10_000.0, help="tasks a second (default: 10,000)")
     parser.add_argument("--only", help="parts of the names of rounds, comma separated: sidebar, every, only workers, ...")
+    parser.add_argument("--alone", action="store_true", help="the scheduler's machine by itself, in virtual time")
     parser.add_argument("--quick", action="store_true", help="shorter rounds, and fewer")
     parser.add_argument("--json", metavar="FILE", help="write everything measured")
     parser.add_argument("--role", type=json.loads, help=argparse.SUPPRESS)
@@ -231,6 +334,9 @@ def main() -> int:
             asyncio.run(run_workers(args[0], args[1], int(args[2]), int(args[3])))
         else:
             asyncio.run(run_viewers(args[0], args[1]))
+        return 0
+    if options.alone:
+        alone(options)
         return 0
     found = measure(options)
     print(f"{options.workers} workers, {found['tasks_per_s']:,.0f} tasks a second; nobody looks: {found['nobody']:.1%} of a core\n")
