@@ -74,7 +74,7 @@ class MemoryPane extends WorkerPane {
       { 'aria-hidden': 'true' },
       el('span', 'jf-key-managed', {}, 'results'),
       el('span', 'jf-key-unmanaged', {}, 'unmanaged'),
-      el('span', 'jf-key-warn', {}, 'above 80 % of the limit'),
+      el('span', 'jf-key-warn', {}, 'above 80 % of the limit, or paused'),
     );
     this.above.append(this.skyline.node, legend);
   }

@@ -21,7 +21,7 @@ export function openTask(detail: Detail, feed: Feed, cluster: string, key: strin
     );
   };
   detail.open(key, button('Ask again', 'Its story so far', show));
-  detail.set([['task', key], ...facts]);
+  detail.set(facts);
   show();
 }
 

@@ -129,6 +129,7 @@ function columns(ends: Ends): readonly Column<TimingRow>[] {
     {
       name: 'count',
       title: 'Calls',
+      tip: 'Those that did not fail',
       width: 64,
       number: true,
       by: row => row.count,
@@ -251,7 +252,7 @@ class TimingsPane extends TablePane<TimingRow> {
       return;
     }
     const foot = LARGE_HEIGHT - 20;
-    const step = width / (to - from);
+    const step = Math.min(48, width / (to - from));
     const most = row.histogram.reduce((a, b) => Math.max(a, b), 1);
     context.font = `11px ${theme.font}`;
     context.textBaseline = 'top';
@@ -280,7 +281,7 @@ class TimingsPane extends TablePane<TimingRow> {
     }
     context.textAlign = 'left';
     context.fillStyle = theme.line;
-    context.fillRect(0, foot, width, 1);
+    context.fillRect(0, foot, step * (to - from), 1);
   }
 }
 
