@@ -65,6 +65,13 @@ async def hear(connection: WebSocketClientConnection, kind: str) -> dict[str, An
                 return message
 
 
+async def until_closed(connection: WebSocketClientConnection) -> None:
+    async with asyncio.timeout(20):
+        while await connection.read_message() is not None:
+            pass
+    connection.close()  # our side, too
+
+
 def test_the_token_is_exchanged_for_a_cookie() -> None:
     async def story() -> None:
         dashboard = Dashboard()
@@ -114,6 +121,7 @@ def test_other_names_and_other_pages_are_refused(monkeypatch: pytest.MonkeyPatch
                     await visitor.socket(**headers)
             connection = await visitor.socket(Origin=dashboard.url.rstrip("/"))
             connection.close()
+            await until_closed(connection)
             visitor.close()
 
     asyncio.run(story())
@@ -130,9 +138,7 @@ def test_a_page_hears_of_the_cluster_until_it_ends() -> None:
             assert (info["name"], info["kernel"], info["owner"], info["address"]) == ("mine", "k1", "kernel", s.address)
             await connection.write_message(json.dumps({"type": "watch", "cluster": info["id"], "topics": {"summary": {}}}))
             assert (await hear(connection, "snapshot"))["data"]["workers"] == 0
-        async with asyncio.timeout(20):
-            while await connection.read_message() is not None:
-                pass
+        await until_closed(connection)
         assert (connection.close_code, connection.close_reason) == (OVER, "The scheduler has closed.")
         visitor.close()
 
