@@ -80,6 +80,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     results = {}
+    load = os.getloadavg()[0]
+    if load > 1:
+        print(f"the machine is busy (load {load:.1f}): frames a second say little, the time of a draw is too long")
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(["node", "tests/harness/build.mjs", folder], cwd=ROOT / "labextension", check=True, stdout=subprocess.DEVNULL)
         shapes = dict(list(SHAPES.items())[:1]) if args.quick else SHAPES
