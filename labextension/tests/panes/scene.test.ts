@@ -89,7 +89,7 @@ function differing(a: Uint32Array, b: Uint32Array): number {
 
 describe('a picture that moves', () => {
   it('is what would be painted', () => {
-    const { scene, draw, fresh } = stage(20_000);
+    const { scene, draw, fresh } = stage(6000);
     scene.view.show(20, 60);
     draw();
     for (const seconds of [0.5, -3, 11, -0.05, 300, -400]) {
@@ -99,10 +99,10 @@ describe('a picture that moves', () => {
   });
 
   it('is what would be painted when rows come', () => {
-    const { scene, cluster, draw, fresh } = stage(20_000);
+    const { scene, cluster, draw, fresh } = stage(6000);
     draw();
     let { now } = cluster.options;
-    for (let i = 0; i < 8; i++) {
+    for (let i = 0; i < 4; i++) {
       scene.take(cluster.taskStream(now + 0.7, now));
       now += 0.7;
       const pixels = draw();
@@ -150,7 +150,7 @@ describe('what one points at', () => {
   });
 
   it('is a sum, if there are many', () => {
-    const { scene, draw } = stage(60_000);
+    const { scene, draw } = stage(20_000);
     scene.view.showAll();
     draw();
     const hit = scene.hit(300, 0.5 * scene.view.band);

@@ -5,7 +5,7 @@ import { Bands } from '../../src/panes/stream/bands';
 import { Columns } from '../../src/panes/stream/columns';
 import { Minimap } from '../../src/panes/stream/minimap';
 import { blend, paintCalls, pixel, type Ink } from '../../src/panes/stream/painter';
-import { KEPT, StreamStore } from '../../src/panes/stream/store';
+import { CHUNK, StreamStore } from '../../src/panes/stream/store';
 import { Track, type Sink } from '../../src/panes/stream/track';
 import { ticks, Viewport } from '../../src/panes/stream/viewport';
 import { SyntheticCluster } from '../harness/synthetic';
@@ -98,14 +98,16 @@ describe('the store', () => {
   });
 
   it('drops the oldest rows, and says which are left', () => {
-    const store = stored([]);
+    const kept = 2 * CHUNK;
+    const store = new StreamStore(kept);
+    store.take(message([]));
     const lines: Line[] = Array.from({ length: 10_000 }, (_, i) => [0, 0, i, i + 1, { key: String(i) }]);
     const more = message(lines, { reset: false, lanes: [], names: [] });
-    while (store.end < KEPT + 5000) {
+    while (store.end < kept + 5000) {
       store.take(more);
     }
-    expect(store.size).toBeLessThanOrEqual(KEPT);
-    expect(store.first).toBeGreaterThan(0);
+    expect(store.size).toBeLessThanOrEqual(kept);
+    expect(store.first).toBe(CHUNK);
     expect(store.row(store.first).key).toBe(String(store.first % 10_000));
   });
 });

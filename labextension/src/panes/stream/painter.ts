@@ -111,7 +111,7 @@ export function paintCalls(
       }
       const failed = erred[x] !== 0 && !heights;
       const shade = (heights ? share : LEAST + (1 - LEAST) * share) * (edge[x] === 1 ? 0.6 : 1);
-      const colour = failed ? ink.failed : blend(ink.idle, ink.names[names[most] >> 2], shade);
+      const colour = failed && threads === 1 ? ink.failed : blend(ink.idle, ink.names[names[most] >> 2], shade);
       for (let place = head + x; place <= foot + x; place += stride) {
         image[place] = colour;
       }
@@ -125,9 +125,12 @@ export function paintCalls(
   }
 }
 
-/** Paint what was moved along the foot of a band. */
+/** Paint what was moved along the foot of a band; a low one has no foot. */
 export function paintMoves(image: Uint32Array, stride: number, first: number, y: number, height: number, columns: Columns, ink: Ink): void {
-  const foot = Math.max(1, Math.round(height * 0.3));
+  if (height < HEIGHTS) {
+    return;
+  }
+  const foot = Math.round(height * 0.3);
   for (let x = columns.low; x <= columns.high; x++) {
     if (columns.total[x] > 0) {
       const share = Math.min(1, columns.total[x]);

@@ -83,6 +83,8 @@ export class Scene {
   private ink: Ink | null = null;
   private inkOf: Theme | null = null;
   private labels: Label[] = [];
+  private readonly minimapPicture = document.createElement('canvas');
+  private minimapState = '';
 
   constructor(
     private readonly bars: HTMLCanvasElement,
@@ -435,36 +437,18 @@ export class Scene {
   }
 
   private drawMinimap(context: CanvasRenderingContext2D, height: number, theme: Theme): void {
-    const { minimap, store, view, bands, places } = this;
+    const { store, view, bands, places } = this;
     const { gutter, plot } = places;
     const top = height - MINIMAP + 4;
     const tall = MINIMAP - 8;
     const [from, to] = this.whole();
     const x = (time: number): number => gutter + ((time - from) / (to - from)) * plot;
-    context.fillStyle = mix(theme.text, theme.dark ? 0.06 : 0.035);
-    context.fillRect(gutter, top, plot, tall);
-    const threads = bands.list.reduce((sum, band) => sum + band.threads, 0);
-    if (threads > 0) {
-      context.fillStyle = mix(theme.accent, 0.55);
-      context.beginPath();
-      context.moveTo(x(minimap.origin), top + tall);
-      for (let i = 0; i < minimap.used; i++) {
-        const begin = minimap.origin + i * minimap.width;
-        const end = Math.min(begin + minimap.width, Math.max(store.now, begin + 1e-3));
-        const share = Math.min(1, minimap.busy[i] / (threads * (end - begin)));
-        context.lineTo(x(begin), top + tall - share * (tall - 1));
-        context.lineTo(x(end), top + tall - share * (tall - 1));
-      }
-      context.lineTo(x(store.now), top + tall);
-      context.closePath();
-      context.fill();
-      context.fillStyle = theme.bad;
-      for (let i = 0; i < minimap.used; i++) {
-        if (minimap.erred[i] > 0) {
-          context.fillRect(x(minimap.origin + i * minimap.width), top, Math.max(1.5, (minimap.width / (to - from)) * plot), 2);
-        }
-      }
+    const state = [plot, store.end, store.now, bands.version, theme.background, theme.accent, window.devicePixelRatio].join(' ');
+    if (state !== this.minimapState) {
+      this.minimapState = state;
+      this.drawHistory(fit(this.minimapPicture, plot, tall), plot, tall, theme);
     }
+    context.drawImage(this.minimapPicture, gutter, top, plot, tall);
     const left = Math.max(gutter, x(view.from));
     const right = Math.min(gutter + plot, x(view.to));
     context.fillStyle = mix(theme.background, 0.62);
@@ -477,6 +461,38 @@ export class Scene {
     if (gutter > 60) {
       context.fillStyle = theme.faint;
       context.fillText('all', 8, top + tall / 2);
+    }
+  }
+
+  /** The minimap without what is in sight; it changes with the data only. */
+  private drawHistory(context: CanvasRenderingContext2D, width: number, height: number, theme: Theme): void {
+    const { minimap, store, bands } = this;
+    const [from, to] = this.whole();
+    const x = (time: number): number => ((time - from) / (to - from)) * width;
+    context.fillStyle = mix(theme.text, theme.dark ? 0.06 : 0.035);
+    context.fillRect(0, 0, width, height);
+    const threads = bands.list.reduce((sum, band) => sum + band.threads, 0);
+    if (threads === 0) {
+      return;
+    }
+    context.fillStyle = mix(theme.accent, 0.55);
+    context.beginPath();
+    context.moveTo(x(minimap.origin), height);
+    for (let i = 0; i < minimap.used; i++) {
+      const begin = minimap.origin + i * minimap.width;
+      const end = Math.min(begin + minimap.width, Math.max(store.now, begin + 1e-3));
+      const y = height - Math.min(1, minimap.busy[i] / (threads * (end - begin))) * (height - 1);
+      context.lineTo(x(begin), y);
+      context.lineTo(x(end), y);
+    }
+    context.lineTo(x(store.now), height);
+    context.closePath();
+    context.fill();
+    context.fillStyle = theme.bad;
+    for (let i = 0; i < minimap.used; i++) {
+      if (minimap.erred[i] > 0) {
+        context.fillRect(x(minimap.origin + i * minimap.width), 0, Math.max(1.5, (minimap.width / (to - from)) * width), 2);
+      }
     }
   }
 

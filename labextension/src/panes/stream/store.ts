@@ -10,7 +10,7 @@ export const TRANSFER = 1;
 export const DISK = 2;
 
 const CHUNK_BITS = 15;
-const CHUNK = 1 << CHUNK_BITS;
+export const CHUNK = 1 << CHUNK_BITS;
 /** Rows kept at most, before the oldest chunk goes. */
 export const KEPT = 40 * CHUNK;
 const FLOATS = 5; // a record in 8-byte places: start, stop, then six places of 4 bytes
@@ -83,6 +83,9 @@ export class StreamStore {
   private chunks: Chunk[] = [];
   private firstChunk = 0;
 
+  /** So many rows are kept at most. */
+  constructor(private readonly kept = KEPT) {}
+
   /** Take a message. True if it was a new beginning, so that whoever refers to rows has to begin anew as well. */
   take(message: TaskStream): boolean {
     if (message.reset) {
@@ -114,7 +117,7 @@ export class StreamStore {
       start: message.open_start[i] + shift,
       key: message.open_key[i],
     }));
-    while (this.end - this.first > KEPT) {
+    while (this.end - this.first > this.kept) {
       this.chunks.shift();
       this.firstChunk++;
       this.first = this.firstChunk << CHUNK_BITS;
