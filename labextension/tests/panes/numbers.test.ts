@@ -1,12 +1,11 @@
 /** The models of progress, load and overview, and the colours of names. */
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { Group, Load, TaskCounts } from '../../src/protocol/snapshots';
 import { tileWords } from '../../src/panes/overview';
 import { Pace, share, size } from '../../src/panes/pace';
 import { about, groupParts, groupState } from '../../src/panes/progress';
 import { MEASURES, Samples } from '../../src/panes/samples';
 import { runs } from '../../src/panes/spark';
-import { colourOf } from '../../src/panes/theme';
 import { SyntheticCluster } from '../harness/synthetic';
 
 const NONE: TaskCounts = { waiting: 0, queued: 0, processing: 0, memory: 0, erred: 0, released: 0 };
@@ -159,7 +158,9 @@ describe('the tiles', () => {
 });
 
 describe('the colour of a name', () => {
-  it('stays, and is not that of another as long as there are enough', () => {
+  it('stays, and is not that of another as long as there are enough', async () => {
+    vi.resetModules(); // names that other tests have used have colours of their own
+    const { colourOf } = await import('../../src/panes/theme');
     const names = Array.from({ length: 16 }, (_, i) => `function_${i}`);
     const colours = names.map(name => colourOf(name, false));
     expect(new Set(colours).size).toBe(16);
