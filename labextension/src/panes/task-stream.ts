@@ -3,6 +3,7 @@
  * the foot of a row, what failed is red. From far away, where many calls share a pixel, rows become charts of what kept them busy. It follows what is
  * new until one looks elsewhere.
  */
+import type { FeedState } from '../feed/feed';
 import type { TaskStream } from '../protocol/snapshots';
 import { Detail } from './detail';
 import { el, say } from './dom';
@@ -22,6 +23,9 @@ const KEYS =
 
 /** With more threads than this, rows are workers unless the user has chosen. */
 const MANY = 300;
+
+/** Milliseconds of silence after which time goes by without being told. */
+const WALK = 1000;
 
 /** Milliseconds that a picture may take that comes with data only, ten times a second at most. */
 const LEISURE = 40;
@@ -54,6 +58,8 @@ export class TaskStreamPane extends Pane implements GestureHost {
   private readonly detail: Detail;
   /** Whether what is drawn next is one of many pictures in a row. */
   private moves = false;
+  private walking: ReturnType<typeof setTimeout> | undefined;
+  private heardAt = 0;
   private rest: ReturnType<typeof setTimeout> | undefined;
   private theme: Theme | null = null;
   private pointedAt: Hit | null = null;
@@ -110,6 +116,8 @@ export class TaskStreamPane extends Pane implements GestureHost {
 
   private takeStream(data: TaskStream): void {
     this.scene.take(data);
+    this.heardAt = performance.now();
+    this.walk();
     this.moves ||= this.scene.took > LEISURE;
     if (data.reset) {
       this.pointedAt = null;
@@ -122,6 +130,20 @@ export class TaskStreamPane extends Pane implements GestureHost {
       });
     }
     this.redraw();
+  }
+
+  /** While it follows what is new and nothing comes, the picture moves on once a second. */
+  private walk(): void {
+    clearTimeout(this.walking);
+    this.walking = setTimeout(() => {
+      const now = performance.now();
+      if (this.isVisible && !this.isDisposed) {
+        this.scene.elapse((now - this.heardAt) / 1000);
+        this.heardAt = now;
+        this.redraw();
+        this.walk();
+      }
+    }, WALK);
   }
 
   /** Draw everything soon. */
@@ -166,6 +188,18 @@ export class TaskStreamPane extends Pane implements GestureHost {
     this.legendAt = 0;
     this.overOnly = false;
     super.retheme();
+  }
+
+  /** Without a way to the cluster nobody knows whether time goes by idle. */
+  override feedChanged(state: FeedState): void {
+    if (state.state !== 'open') {
+      clearTimeout(this.walking);
+    }
+  }
+
+  override hide(): void {
+    clearTimeout(this.walking);
+    super.hide();
   }
 
   override show(): void {
@@ -295,6 +329,7 @@ export class TaskStreamPane extends Pane implements GestureHost {
 
   override dispose(): void {
     clearTimeout(this.rest);
+    clearTimeout(this.walking);
     this.observer.disconnect();
     super.dispose();
   }

@@ -351,6 +351,17 @@ describe('the viewport', () => {
     expect(view.to).toBeCloseTo(1020 + view.span * 0.01);
   });
 
+  it('shows all as long as it is not much, unless somebody zooms', () => {
+    const view = new Viewport();
+    view.begin(100, 100);
+    expect(view.span).toBeCloseTo(5);
+    view.know(100, 120);
+    expect(view.span).toBeCloseTo(20.4);
+    view.zoom(2, 1);
+    view.know(100, 140);
+    expect([view.live, Math.round(view.span * 10)]).toEqual([true, 102]);
+  });
+
   it('zooms where the pointer is', () => {
     const view = viewport();
     view.show(100, 200);

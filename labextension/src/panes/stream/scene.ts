@@ -118,6 +118,12 @@ export class Scene {
     this.view.know(store.earliest, store.now);
   }
 
+  /** Nothing was told for so many seconds: time goes by all the same. */
+  elapse(seconds: number): void {
+    this.store.now += seconds;
+    this.view.know(this.store.earliest, this.store.now);
+  }
+
   /** The colour of a name, as all panes have it. */
   colour(name: number, theme: Theme): string {
     const kind = this.store.totals[name].kind;

@@ -19,6 +19,8 @@ export class Viewport {
   top = 0;
   /** The height that the user has chosen for a band; null: as it fits. */
   chosenBand: number | null = null;
+  /** Whether all is in sight as long as it is not much: until somebody zooms. */
+  private grows = true;
   private earliest = 0;
   private now = 0;
   private bands = 0;
@@ -33,7 +35,7 @@ export class Viewport {
     this.earliest = earliest;
     this.now = now;
     if (this.live) {
-      const { span } = this;
+      const span = this.grows ? Math.min(FIRST, Math.max(5, (now - earliest) * 1.02)) : this.span;
       this.to = now + span * 0.01;
       this.from = this.to - span;
     }
@@ -42,9 +44,7 @@ export class Viewport {
   /** A new stream: look at the end of it, or at all of it if that is not much more. */
   begin(earliest: number, now: number): void {
     this.live = true;
-    const span = Math.min(FIRST, Math.max(5, (now - earliest) * 1.02));
-    this.to = now;
-    this.from = now - span;
+    this.grows = true;
     this.know(earliest, now);
   }
 
@@ -83,6 +83,7 @@ export class Viewport {
 
   /** Show factor times less; what stands at `share` of the width stays there. While live that is the end. */
   zoom(factor: number, share: number): void {
+    this.grows = false;
     const most = Math.max(FIRST, (this.now - this.earliest) * 1.1);
     const span = Math.max(LEAST, Math.min(most, this.span / factor));
     const at = this.live ? this.to : this.from + this.span * share;
@@ -105,6 +106,7 @@ export class Viewport {
 
   show(from: number, to: number): void {
     this.live = false;
+    this.grows = false;
     const least = Math.max(0, LEAST - (to - from)) / 2;
     this.from = from - least;
     this.to = to + least;
@@ -114,6 +116,7 @@ export class Viewport {
   /** All that is kept. */
   showAll(): void {
     const span = Math.max(1, this.now - this.earliest);
+    this.grows = false;
     this.live = true;
     this.from = this.earliest - span * 0.01;
     this.to = this.now + span * 0.01;
