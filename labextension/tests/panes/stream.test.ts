@@ -147,6 +147,21 @@ describe('a track', () => {
     }
     expect(tally(own, over, 20.1, 20.2, -1).rows).toEqual([0, 21]);
   });
+
+  it('goes on where the store has dropped the rows that a lane began with', () => {
+    const own = new StreamStore(CHUNK);
+    const all = new Bands(own);
+    const take = (lines: Line[], reset = false): void => {
+      own.take(message(lines, reset ? {} : { reset: false, lanes: [], names: [] }));
+      all.update();
+    };
+    take([[0, 0, 0, 1], [0, 0, 1, 2], [0, 0, 2, 3]], true); // prettier-ignore
+    while (own.first === 0) {
+      take(Array.from({ length: 5000 }, (_, i): Line => [1, 1, i, i + 1]));
+    }
+    take([0, 1, 2, 3, 4].map(i => [0, 0, 6000 + i, 6001 + i]));
+    expect(tally(own, all.ofLane(0).compute, 0, 7000, 1e6).busy).toBeCloseTo(5, 3);
+  });
 });
 
 describe('columns', () => {

@@ -105,6 +105,9 @@ export class Track {
     for (let i = place * FAN; i < (place + 1) * FAN; i++) {
       if (height === 0) {
         const id = this.ids[i];
+        if (id < store.first) {
+          continue; // a lane that was quiet for long: the store has dropped it before its node was complete
+        }
         const its = store.busy(id);
         begin = Math.min(begin, store.start(id));
         end = Math.max(end, store.stop(id));
