@@ -16,7 +16,7 @@ function unfinished(row: CellRow): number {
   return row.tasks.waiting + row.tasks.queued + row.tasks.processing;
 }
 
-/** The parts of its bar: finished, failed, running. */
+/** The parts of its bar: finished, failed, at work. */
 export function cellParts(row: CellRow): Part[] {
   const all = Math.max(1, cellSize(row));
   const erred = Math.min(row.done, row.tasks.erred);
@@ -37,7 +37,7 @@ export function cellState(row: CellRow): string {
   if (row.ended_at !== null) {
     return erred ? `${count(erred)} failed` : 'done';
   }
-  return erred ? `${count(erred)} failed so far` : processing ? `${count(processing)} running` : 'waiting';
+  return erred ? `${count(erred)} failed so far` : processing ? `${count(processing)} assigned` : 'waiting';
 }
 
 /** `analysis.ipynb` of a path. */
@@ -85,7 +85,7 @@ function columns(now: Now): readonly Column<CellRow>[] {
     {
       name: 'done',
       title: 'Done',
-      tip: 'Finished tasks; failed ones in red, running ones in blue',
+      tip: 'Finished tasks; failed ones in red, those at work in blue',
       width: 180,
       text: 100,
       grow: 2,

@@ -9,14 +9,14 @@ import { clock, count, percent, seconds, short } from './text';
 import { colourOf, type Theme } from './theme';
 import { button } from './toolbar';
 
-/** The parts of a group's bar, in the order of a task's life backwards: finished, failed, running, ready to run. What waits for its inputs is left blank. */
+/** The parts of a group's bar, in the order of a task's life backwards: finished, failed, assigned to a worker, ready to run. What waits for its inputs is left blank. */
 export function groupParts(group: Group): Part[] {
   const all = Math.max(1, size(group));
   const erred = Math.min(group.done, group.tasks.erred);
   return [
     [(group.done - erred) / all, 'jf-part-done'],
     [erred / all, 'jf-part-failed'],
-    [group.tasks.processing / all, 'jf-part-running'],
+    [group.tasks.processing / all, 'jf-part-assigned'],
     [group.tasks.queued / all, 'jf-part-queued'],
   ];
 }
@@ -28,7 +28,7 @@ export function groupState(group: Group): string {
   }
   const parts = [
     erred > 0 ? `${short(erred)} failed` : '',
-    processing > 0 ? `${short(processing)} running` : '',
+    processing > 0 ? `${short(processing)} assigned` : '',
     queued > 0 ? `${short(queued)} queued` : '',
     processing === 0 && queued === 0 && waiting > 0 ? `${short(waiting)} waiting` : '',
   ];
@@ -136,14 +136,14 @@ function columns(now: Now): readonly Column<Group>[] {
 export class TotalBar {
   readonly node: HTMLElement;
   private readonly parts: HTMLElement[];
-  private readonly words: Record<'done' | 'failed' | 'running' | 'queued' | 'waiting', HTMLElement>;
+  private readonly words: Record<'done' | 'failed' | 'assigned' | 'queued' | 'waiting', HTMLElement>;
   private readonly bar: HTMLElement;
 
   constructor() {
-    this.parts = ['done', 'failed', 'running', 'queued'].map(name => el('i', `jf-part-${name}`));
+    this.parts = ['done', 'failed', 'assigned', 'queued'].map(name => el('i', `jf-part-${name}`));
     this.bar = el('div', 'jf-total-bar', { role: 'progressbar', 'aria-label': 'All tasks', 'aria-valuemin': 0, 'aria-valuemax': 100 }, ...this.parts);
     const key = (name: string): HTMLElement => el('b', `jf-total-${name}`);
-    this.words = { done: key('done'), failed: key('failed'), running: key('running'), queued: key('queued'), waiting: key('waiting') };
+    this.words = { done: key('done'), failed: key('failed'), assigned: key('assigned'), queued: key('queued'), waiting: key('waiting') };
     const words = Object.entries(this.words).map(([name, node]) =>
       el('span', `jf-total-word jf-total-word-${name}`, {}, el('i', `jf-part-${name}`), node, ` ${name}`),
     );
@@ -161,7 +161,7 @@ export class TotalBar {
       this.parts[i].style.width = `${((100 * n) / all).toFixed(2)}%`;
     });
     this.bar.setAttribute('aria-valuenow', String(Math.floor((100 * done) / all)));
-    for (const [name, n] of Object.entries({ done: done - erred, failed: erred, running: processing, queued, waiting }) as [
+    for (const [name, n] of Object.entries({ done: done - erred, failed: erred, assigned: processing, queued, waiting }) as [
       keyof TotalBar['words'],
       number,
     ][]) {
@@ -242,7 +242,7 @@ class ProgressPane extends TablePane<Group> {
       const rate = this.now.pace.rate(group.id);
       this.detail.set([
         ['done', `${count(group.done)} of ${count(size(group))}`],
-        ['running', count(tasks.processing)],
+        ['assigned', count(tasks.processing)],
         ['queued', count(tasks.queued)],
         ['waiting', count(tasks.waiting)],
         ['held', `${count(tasks.memory)} results`],

@@ -229,7 +229,7 @@ function factsOf(summary: Summary): HTMLElement[] {
     meter('CPU', `${Math.round((100 * summary.cpu) / Math.max(1, summary.threads))} %`, summary.cpu / Math.max(1, summary.threads)),
     meter('Memory', bytes(summary.memory), summary.memory_limit > 0 ? summary.memory / summary.memory_limit : null),
     fact(short(summary.rate), 'tasks/s'),
-    fact(short(tasks.processing), 'running'),
+    fact(short(tasks.processing), 'assigned'),
     fact(short(waiting), 'waiting'),
     fact(short(summary.done), 'done'),
   ];

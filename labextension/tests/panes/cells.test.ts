@@ -32,7 +32,7 @@ describe('a cell', () => {
 
   it('says how it is doing', () => {
     expect(cellState(cell({}, { queued: 4 }))).toBe('waiting');
-    expect(cellState(cell({}, { processing: 4 }))).toBe('4 running');
+    expect(cellState(cell({}, { processing: 4 }))).toBe('4 assigned');
     expect(cellState(cell({}, { processing: 4, erred: 2 }))).toBe('2 failed so far');
     expect(cellState(cell({ ended_at: 1 }))).toBe('done');
     expect(cellState(cell({ ended_at: 1 }, { erred: 2 }))).toBe('2 failed');

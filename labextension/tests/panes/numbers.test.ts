@@ -19,7 +19,7 @@ describe('a group', () => {
     const half = group({ waiting: 10, queued: 20, processing: 20, memory: 30, released: 10, erred: 10 }, 50);
     expect([size(half), share(half)]).toEqual([100, 0.5]);
     expect(groupParts(half).map(([length]) => length)).toEqual([0.4, 0.1, 0.2, 0.2]);
-    expect(groupState(half)).toBe('10 failed, 20 running');
+    expect(groupState(half)).toBe('10 failed, 20 assigned');
   });
 
   it('that has nothing is done', () => {
