@@ -77,7 +77,7 @@ def find_functions(path: str) -> Found:
     start = time.perf_counter()
     text = Path(path).read_bytes()
     source = text.decode(tokenize.detect_encoding(io.BytesIO(text).readline)[0])
-    lines = source.splitlines(keepends=True)
+    lines = io.StringIO(source, newline=None).readlines()  # as the parser counts them: a form feed ends no line
     functions = [Function(name, _cut(lines, node)) for name, node in _definitions(ast.parse(source).body, module_name(path))]
     return Found(functions, os.getpid(), time.perf_counter() - start)
 

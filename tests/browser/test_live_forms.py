@@ -83,7 +83,7 @@ def test_ten_thousand_futures_are_one_small_output(in_lab: Callable[..., Noteboo
     notebook.wait_text(1, "10,000 of 10,000 done")
     notebook.screenshot("list-10000-finished")
     times = [when for when, _ in notebook.seen(1)]
-    assert 2 <= len(times) <= 10 * (times[-1] - times[0]) + 2  # it moved, ten times a second at most
+    assert 2 <= len(times) <= 10 * (times[-1] - times[0] + 0.5) + 2  # it moved, ten times a second at most; the last may have come late, and then two
     outputs = notebook.save().cells[1].outputs
     assert len(outputs) == 1
     assert len(json.dumps(outputs)) < 100_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import queue
 from collections.abc import Iterator
@@ -94,6 +95,12 @@ def test_a_page_that_is_gone_is_told_no_more(kernel: Kernel, widget: Widget, mon
     monkeypatch.setattr(dashboard, "GONE_S", 0.0)
     kernel.hear({"t": "hello", "page": "p"})
     widget.next("text")
+
+    async def until_given_up() -> None:
+        while not kernel._carriers["p"]._gone:
+            await asyncio.sleep(0)
+
+    kernel._thread.run(until_given_up(), 20)
     kernel.hear({"t": "ack", "page": "p", "n": 1})  # it is there after all, and is asked to begin again
     assert widget.next("who")["page"] == "p"
 

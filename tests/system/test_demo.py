@@ -85,6 +85,15 @@ def test_ctrl_c_leaves_nothing_behind() -> None:
     assert "\x1b[36m" not in seen + rest
 
 
+def test_a_form_feed_ends_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "old.py"
+    file.write_text("x = 1\n\x0c\ndef f(s):\n    return s\n\x0c\nclass C:\n    def g(self):\n        return 2\n")
+    monkeypatch.setattr(demo_work, "module_name", lambda path: "old")
+    found = demo_work.find_functions(str(file))
+    assert [function.source for function in found.functions] == ["def f(s):\n    return s\n", "    def g(self):\n        return 2\n"]
+    assert [demo_work.measure(function).name for function in found.functions] == ["old.f", "old.C.g"]
+
+
 def test_both_ways_give_the_same() -> None:
     """The plain loop and the tasks, compared without a process of their own."""
     from jupyterfut import Client
