@@ -57,11 +57,15 @@ class Sidebar:
         """Until the cluster says that it has so many workers."""
         self.card(name).locator(".jf-cluster-line").filter(has_text=re.compile(rf"^{workers} workers?\b")).wait_for()
 
+    def form(self) -> Locator:
+        """The form of the dialog that opens, once it has taken the focus: what is typed before may land in its first field."""
+        self.page.wait_for_function("() => document.activeElement?.matches('.jf-form input')")
+        return self.page.locator(".jf-form")
+
     def start(self, name: str, **fields: str) -> None:
         """Start a cluster with the form, as someone who types; returns when it has workers."""
         self.page.locator("[data-command='jupyterfut:start-cluster']").first.click()
-        form = self.page.locator(".jf-form")
-        form.wait_for()
+        form = self.form()
         for field, text in {"name": name, **fields}.items():
             form.locator(f"input[name='{field}']").fill(text)
         self.page.locator(".jf-dialog .jp-mod-accept").click()

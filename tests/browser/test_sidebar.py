@@ -81,7 +81,7 @@ def test_adapting_and_back(sidebar: Sidebar) -> None:
 def test_what_cannot_be_started_is_said_and_can_be_changed(sidebar: Sidebar) -> None:
     sidebar.start("first", n_workers="1")
     sidebar.page.locator("[data-command='jupyterfut:start-cluster']").first.click()
-    form = sidebar.page.locator(".jf-form")
+    form = sidebar.form()
     form.locator("input[name='name']").fill("first")
     form.get_by_text("A cluster of this name runs already.").wait_for()
     form.locator("input[name='memory_limit']").fill("a lot")
@@ -105,7 +105,7 @@ def test_logs(sidebar: Sidebar) -> None:
 def test_a_scheduler_elsewhere(sidebar: Sidebar) -> None:
     with LocalCluster(n_workers=1, threads_per_worker=1) as cluster, Client(cluster) as client:
         sidebar.page.locator("[data-command='jupyterfut:connect-cluster']").first.click()
-        form = sidebar.page.locator(".jf-form")
+        form = sidebar.form()
         form.get_by_label("Address").fill("nonsense")
         form.get_by_text("An address such as").wait_for()
         form.get_by_label("Address").fill(client.address)
@@ -113,6 +113,7 @@ def test_a_scheduler_elsewhere(sidebar: Sidebar) -> None:
         form.get_by_label("Token").fill("not this one")
         sidebar.page.locator(".jf-dialog .jp-mod-accept").click()
         form.get_by_role("alert").wait_for()  # the reason, with what was typed still there
+        form = sidebar.form()
         assert form.get_by_label("Name").input_value() == "far"
         form.get_by_label("Token").fill(cluster.security.token or "")
         sidebar.page.locator(".jf-dialog .jp-mod-accept").click()
