@@ -10,7 +10,7 @@ describe('text', () => {
   });
 
   it('names sizes in decimal units', () => {
-    expect([0, 999, 1500, 2.5e9].map(bytes)).toEqual(['0 B', '999 B', '1.50 kB', '2.50 GB']);
+    expect([0, 999, 1536, 2.5 * 2 ** 30].map(bytes)).toEqual(['0 B', '999 B', '1.50 KiB', '2.50 GiB']);
   });
 
   it('names durations in the unit that fits', () => {

@@ -82,6 +82,9 @@ const SPANS = [
 const LEAST = 84;
 const HEADING = 30;
 
+/** Steps of an axis of sizes: powers of two. */
+const BINARY = Array.from({ length: 45 }, (_, i) => 2 ** i);
+
 class Chart {
   readonly node: HTMLElement;
   private readonly values: HTMLElement[];
@@ -166,6 +169,7 @@ class Chart {
           grid,
           ticks: { show: false },
           values: (_plot, splits) => splits.map(value => kind.format(value)),
+          ...(kind.format === bytes ? { incrs: BINARY } : {}),
         },
       ],
       series: [

@@ -16,12 +16,12 @@ export function short(n: number): string {
   return (i === 0 && Number.isInteger(n) ? String(n) : figures(n)) + units[i];
 }
 
-/** `0 B`, `1.5 MB`, decimal as everywhere in the project. */
+/** `0 B`, `1.50 MiB`: by 1,024, as in the forms of clients and clusters. */
 export function bytes(n: number): string {
-  const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
   let i = 0;
-  while (Math.abs(n) >= 999.5 && i < units.length - 1) {
-    n /= 1000;
+  while (Math.abs(n) >= 1023.5 && i < units.length - 1) {
+    n /= 1024;
     i++;
   }
   return `${i === 0 ? Math.round(n) : figures(n)} ${units[i]}`;
