@@ -14,16 +14,26 @@ from jupyterfut.runtime import connections
 class Kernel:
     """A kernel, from its start to `end`."""
 
-    def __init__(self) -> None:
+    def __init__(self, attempts: int = 2) -> None:
         import jupyter_client
 
         self.id = str(uuid.uuid4())
         file = connections.runtime_dir() / f"kernel-{self.id}.json"  # as a Jupyter server names it
-        self.manager = jupyter_client.KernelManager(kernel_name="python3", connection_file=str(file))
-        self.manager.start_kernel()
-        self.client = self.manager.blocking_client()
-        self.client.start_channels()
-        self.client.wait_for_ready(timeout=60)
+        while True:
+            self.manager = jupyter_client.KernelManager(kernel_name="python3", connection_file=str(file))
+            self.manager.start_kernel()
+            self.client = self.manager.blocking_client()
+            self.client.start_channels()
+            try:
+                self.client.wait_for_ready(timeout=60)
+                break
+            except RuntimeError:  # its ports were chosen before it was there, and somebody has taken one meanwhile
+                self.client.stop_channels()
+                self.manager.shutdown_kernel(now=True)
+                self.manager.context.destroy()
+                if attempts == 0:
+                    raise
+                attempts -= 1
         self.shown: dict[str, str] = {}
 
     def run(self, code: str) -> str:

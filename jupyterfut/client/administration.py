@@ -233,9 +233,9 @@ class Administration:
 
         >>> from jupyterfut import Client
         >>> def busy():
-        ...     from time import perf_counter
-        ...     end = perf_counter() + 0.3
-        ...     while perf_counter() < end:
+        ...     from time import thread_time
+        ...     end = thread_time() + 0.3
+        ...     while thread_time() < end:
         ...         sum(range(1000))
         >>> with Client(processes=False, n_workers=1) as client:
         ...     client.submit(busy).result()
