@@ -103,6 +103,13 @@ def test_assigned_names_become_futures(notebook: Notebook) -> None:
     assert notebook.value("f")(40) == 42
 
 
+def test_the_dashboard_calls_its_tasks_by_the_cells_names(notebook: Notebook) -> None:
+    notebook.run("%%submit --name prepare --wait\nx = 1\ny = 2")
+    notebook.run("%%submit --name each --wait for i in [1, 2]\nz = i")
+    names = notebook["client"].run_on_scheduler(lambda dask_scheduler: {group.name for group in dask_scheduler.machine.state.groups.values()})
+    assert names == {"prepare", "prepare.end", "x", "y", "each", "each.end", "z"}
+
+
 def test_only_the_names_asked_for(notebook: Notebook) -> None:
     notebook["b"] = "mine"
     notebook.run("%%submit -o a,c\na, b, c, d = 1, 2, 3, 4")

@@ -1,9 +1,9 @@
 """A cell, as a task: this runs on a worker.
 
 In come the cell's source, the pickled names that it reads and the values of the futures among them; out goes a `CellResult`, from which one small
-task a name (`operator.getitem`) takes that name's value. The cell's code, and the notebook functions that it calls, share one namespace, as in the
-notebook: a function sees what the cell assigns. Line numbers and file name are those of the cell in the notebook, so an error shows the cell's own
-lines.
+task a name (`getitem`, `called` by the name) takes that name's value. The cell's code, and the notebook functions that it calls, share one
+namespace, as in the notebook: a function sees what the cell assigns. Line numbers and file name are those of the cell in the notebook, so an error
+shows the cell's own lines.
 
 A name that must not leave the worker (an open file, a generator) fails alone, when somebody asks for it.
 """
